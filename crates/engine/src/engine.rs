@@ -1,0 +1,204 @@
+//! Where runs begin. Owns what a run needs to start (a store, components, options, a checked
+//! request); how it goes on is the driver's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use stepflow_flow::plan::Plan;
+use stepflow_flow::schema::{Schema, Violation};
+use stepflow_flow::value::Value;
+use stepflow_store::journal::Parent;
+use stepflow_store::{RunId, Store};
+
+use crate::component::Components;
+use crate::driver;
+use crate::retry::Retry;
+use crate::run::{Run, RunError};
+
+/// Runs flows on components, with a store as memory. Cheap to clone; clones are the same engine.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use futures_util::future::BoxFuture;
+/// use stepflow_engine::{Completion, Components, Engine, Failure, Invocation, Options};
+/// use stepflow_store::Store;
+///
+/// /// Answers every call with its input.
+/// struct Echo;
+///
+/// impl Components for Echo {
+///     fn execute(&self, call: Invocation) -> BoxFuture<'static, Result<Completion, Failure>> {
+///         Box::pin(async move { Ok(Completion::Output(call.input)) })
+///     }
+/// }
+///
+/// let engine = Engine::new(Store::memory(), Arc::new(Echo), Options::default());
+/// # let _ = engine;
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    components: Arc<dyn Components>,
+    options: Options,
+}
+
+/// How an engine runs.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Bounds of what runs at once and how deep.
+    pub limits: Limits,
+    /// Retries that flows do not ask for.
+    pub retry: Retry,
+}
+
+/// Bounds of what runs at once and how deep.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How many attempts of one run may be in flight at once. Waits between attempts do not count,
+    /// nor do runs that a step asked for: they have their own.
+    pub run: usize,
+    /// How deep runs may enclose each other.
+    pub depth: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { run: 1024, depth: 32 }
+    }
+}
+
+/// A run to start.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The flow, checked and compiled. Store the flow it was compiled from (as a blob) if the run
+    /// is to outlive the process: the journal names it by its id only.
+    pub plan: Arc<Plan>,
+    /// The input of the flow.
+    pub input: Value,
+    /// The variables that are given, as an object; null when none are.
+    pub variables: Value,
+    /// The overrides that the plan already contains, for the journal; null when there are none.
+    pub overrides: Value,
+    /// The id of the run, when somebody has promised it already.
+    pub run_id: Option<RunId>,
+    /// The step that asks for this run, if one does.
+    pub parent: Option<Parent>,
+    /// The trace this run belongs to; its own id names the trace otherwise.
+    pub trace_id: Option<[u8; 16]>,
+}
+
+impl Request {
+    /// A top-level run of this flow with this input, and nothing special about it.
+    pub fn new(plan: Arc<Plan>, input: Value) -> Request {
+        Request {
+            plan,
+            input,
+            variables: Value::null(),
+            overrides: Value::null(),
+            run_id: None,
+            parent: None,
+            trace_id: None,
+        }
+    }
+}
+
+/// A run was not started: whoever asked for it has to ask differently. Nothing was recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The input or the variables do not fit the flow's schema for them.
+    #[error("the {subject} of the flow does not fit its schema: {}", violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid {
+        /// What does not fit.
+        subject: Subject,
+        /// Where and how, by JSON pointers.
+        violations: Vec<Violation>,
+    },
+    /// Too many runs enclose this one; most likely a flow runs itself without end.
+    #[error("runs may be nested {limit} deep, and this one would be deeper; does a flow run itself? (limits.depth)")]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+    },
+}
+
+/// What a schema of a flow is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The input.
+    Input,
+    /// The variables.
+    Variables,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Subject::Input => "input",
+            Subject::Variables => "variables",
+        })
+    }
+}
+
+impl Engine {
+    /// An engine on this store and these components.
+    pub fn new(store: Store, components: Arc<dyn Components>, options: Options) -> Engine {
+        Engine { shared: Arc::new(Shared { store, components, options }) }
+    }
+
+    /// The store, which also serves the blobs of call backs.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// How this engine runs.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    pub(crate) fn components(&self) -> &dyn Components {
+        &*self.shared.components
+    }
+
+    /// Prepares a run. It is recorded and begins when the returned [`Run`] is awaited.
+    ///
+    /// # Errors
+    /// When the input or the variables do not fit their schemas, or runs are nested too deep.
+    pub fn run(&self, request: Request) -> Result<Run, StartError> {
+        let depth = request.parent.as_ref().map_or(0, |parent| parent.depth);
+        let limit = self.options().limits.depth;
+        if depth > limit {
+            return Err(StartError::TooDeep { limit });
+        }
+        check(Subject::Input, request.plan.input_schema(), &request.input)?;
+        check(Subject::Variables, request.plan.variables_schema(), &request.variables)?;
+        Ok(driver::start(self.clone(), request))
+    }
+
+    /// Takes up a run again that has a journal but no end, from wherever it got to.
+    ///
+    /// Steps that were in flight run again with the next attempt number and the same idempotency
+    /// key, unless they are `atMostOnce`: those fail with -32013. A run that has ended already
+    /// resolves at once. `plan` has to be compiled from the run's flow and overrides.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or does not fit the plan.
+    pub async fn resume(&self, run_id: RunId, plan: Arc<Plan>) -> Result<Run, RunError> {
+        driver::resume(self.clone(), run_id, plan).await
+    }
+}
+
+fn check(subject: Subject, schema: Option<&Schema>, value: &Value) -> Result<(), StartError> {
+    let Some(schema) = schema else { return Ok(()) };
+    schema.validate(value).map_err(|violations| StartError::Invalid { subject, violations })
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! When a failed attempt is made again, and how long to wait before. Owns the budgets that are not
+//! a flow's own and the arithmetic of backoff; must not know time or chance, which the driver adds.
+
+use std::time::Duration;
+
+use stepflow_flow::flow::{Backoff, BackoffType};
+
+/// The retries that a flow does not ask for: of what was surely not done, or may be done twice
+/// (protocol specification, "Outcome classes and retries").
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// How often one step is sent again because its request was not sent or its answer was lost
+    /// (`retry.transportMaxRetries`).
+    pub transport_max_retries: u32,
+    /// The waits between those (`retry.backoff`).
+    pub transport: Backoff,
+    /// How often one step is sent again because its component was busy.
+    pub busy_max_retries: u32,
+    /// The waits between those; a longer wait asked for by the component is kept.
+    pub busy: Backoff,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            transport_max_retries: 3,
+            transport: exponential(Duration::from_millis(200), Duration::from_secs(10)),
+            busy_max_retries: 120,
+            busy: exponential(Duration::from_millis(500), Duration::from_secs(30)),
+        }
+    }
+}
+
+fn exponential(min_delay: Duration, max_delay: Duration) -> Backoff {
+    Backoff { kind: BackoffType::Exponential, min_delay, max_delay, factor: 2.0, jitter: true }
+}
+
+/// How long to wait before an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// The wait that backoff asks for.
+    pub backoff: Duration,
+    /// Whether chance may shorten that wait, so that steps that failed together do not return
+    /// together.
+    pub jitter: bool,
+    /// The wait that the component asks for; never shortened.
+    pub at_least: Duration,
+}
+
+impl Delay {
+    /// The wait before retry number `n_before + 1`.
+    pub(crate) fn of(backoff: &Backoff, n_before: u32) -> Delay {
+        Delay { backoff: nth(backoff, n_before), jitter: backoff.jitter, at_least: Duration::ZERO }
+    }
+
+    /// The wait itself, given a random number from 0 to 1. Jitter takes up to half of it away.
+    pub(crate) fn length(&self, random: f64) -> Duration {
+        let share = if self.jitter { 1.0 - random.clamp(0.0, 1.0) / 2.0 } else { 1.0 };
+        self.backoff.mul_f64(share).max(self.at_least)
+    }
+}
+
+/// The wait of a backoff after `n_before` retries, before chance.
+fn nth(backoff: &Backoff, n_before: u32) -> Duration {
+    let growth = match backoff.kind {
+        BackoffType::Constant => 1.0,
+        BackoffType::Exponential => backoff.factor.powi(i32::try_from(n_before).unwrap_or(i32::MAX)),
+        BackoffType::Fibonacci => fibonacci(n_before),
+    };
+    let seconds = backoff.min_delay.as_secs_f64() * growth;
+    // Growth may be infinite after many retries; the longest wait is then the right one.
+    let delay = Duration::try_from_secs_f64(seconds).unwrap_or(backoff.max_delay);
+    delay.min(backoff.max_delay)
+}
+
+/// 1, 1, 2, 3, 5, …
+fn fibonacci(n: u32) -> f64 {
+    let (mut this, mut next) = (1.0, 1.0);
+    // Beyond this the number is larger than any wait.
+    for _ in 0..n.min(100) {
+        (this, next) = (next, this + next);
+    }
+    this
+}

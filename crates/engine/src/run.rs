@@ -1,0 +1,175 @@
+//! A run as its owner holds it. Owns the future, the way to cancel it and what it ends with; the
+//! work itself is the driver's.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
+use stepflow_flow::outcome::Outcome;
+use stepflow_flow::value::Value;
+use stepflow_store::{RunId, StoreError};
+use tokio::sync::broadcast;
+
+use crate::event::{Event, Events};
+use crate::scheduler::Contradiction;
+
+/// A run, ready to be awaited.
+///
+/// Nothing happens until it is polled, and everything happens within it: no task is spawned, so a
+/// caller that wants the run in the background spawns it. Dropping it stops all its work at once
+/// and leaves the journal as a crash would; [`RunHandle::cancel`] ends it in good order instead.
+#[must_use = "a run does nothing unless it is awaited"]
+pub struct Run {
+    handle: RunHandle,
+    work: BoxFuture<'static, Result<Finished, RunError>>,
+}
+
+/// Watches and cancels a run from anywhere. Cheap to clone; does not keep the run alive.
+#[derive(Clone)]
+pub struct RunHandle {
+    run_id: RunId,
+    cancellation: Arc<Cancellation>,
+    events: broadcast::WeakSender<Event>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The run.
+    pub run_id: RunId,
+    /// The result of the flow. The error of a failed step is here as its component gave it: code,
+    /// message and data.
+    pub outcome: Outcome,
+    /// The step whose failure nobody handled, when that is why the run failed.
+    pub failed_step: Option<FailedStep>,
+}
+
+/// A step whose failure ended its run. The error is the run's outcome.
+#[derive(Clone, Debug)]
+pub struct FailedStep {
+    /// Its id.
+    pub step_id: Arc<str>,
+    /// The normalised path of its component.
+    pub component: Arc<str>,
+    /// Its input; `None` when it could not be computed.
+    pub input: Option<Value>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// A run could not go on because the runtime is broken; its journal says how far it came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The store failed.
+    #[error("the journal of run {run_id} could not be read or written")]
+    Store {
+        /// The run.
+        run_id: RunId,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// The journal does not fit the plan, or itself.
+    #[error("the journal of run {run_id} cannot be continued; is this the flow it was started with?")]
+    Journal {
+        /// The run.
+        run_id: RunId,
+        /// Where it stops making sense.
+        source: Contradiction,
+    },
+}
+
+impl Run {
+    pub(crate) fn new(
+        handle: RunHandle,
+        work: BoxFuture<'static, Result<Finished, RunError>>,
+    ) -> Run {
+        Run { handle, work }
+    }
+
+    /// The id of the run.
+    pub fn id(&self) -> RunId {
+        self.handle.run_id
+    }
+
+    /// A handle to watch and cancel the run with while somebody else awaits it.
+    pub fn handle(&self) -> RunHandle {
+        self.handle.clone()
+    }
+
+    /// The events of the run from now on; all of them, when the run was not polled yet.
+    pub fn events(&self) -> Events {
+        self.handle.events()
+    }
+}
+
+impl Future for Run {
+    type Output = Result<Finished, RunError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.work.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({})", self.handle.run_id)
+    }
+}
+
+impl RunHandle {
+    pub(crate) fn new(
+        run_id: RunId,
+        cancellation: Arc<Cancellation>,
+        events: broadcast::WeakSender<Event>,
+    ) -> RunHandle {
+        RunHandle { run_id, cancellation, events }
+    }
+
+    /// The id of the run.
+    pub fn id(&self) -> RunId {
+        self.run_id
+    }
+
+    /// Cancels the run: its attempts are dropped, which cancels them, and it ends as failed with
+    /// code -32012. The [`Run`] resolves once all work has stopped. A run that has already ended
+    /// keeps its outcome; of several reasons the first counts.
+    pub fn cancel(&self, reason: impl Into<String>) {
+        self.cancellation.cancel(reason.into());
+    }
+
+    /// The events of the run from now on. They end at once when the run has ended.
+    pub fn events(&self) -> Events {
+        Events::new(self.events.upgrade().map(|sender| sender.subscribe()))
+    }
+}
+
+impl fmt::Debug for RunHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunHandle({})", self.run_id)
+    }
+}
+
+/// Carries the wish to cancel from handles to the loop of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Cancellation {
+    reason: OnceLock<String>,
+    waker: AtomicWaker,
+}
+
+impl Cancellation {
+    fn cancel(&self, reason: String) {
+        // A second reason changes nothing.
+        let _ = self.reason.set(reason);
+        self.waker.wake();
+    }
+
+    /// The reason, once there is one; else the waker is told when there is.
+    pub(crate) fn reason(&self, waker: &Waker) -> Option<&str> {
+        self.waker.register(waker);
+        self.reason.get().map(String::as_str)
+    }
+}
