@@ -1,2 +1,74 @@
-//! Chores.
-fn main() {}
+//! The project's chores, as `cargo xtask <verb>`. Owns how the pieces are checked, set up and
+//! tried; knows nothing of how the runtime works, and depends on none of its crates.
+#![expect(
+    clippy::print_stderr,
+    reason = "a chore tells its progress on stderr and leaves stdout to the program it runs"
+)]
+
+mod demo;
+mod legs;
+mod metadata;
+mod python;
+mod run;
+mod tidy;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// Chores of the Stepflow project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Sets everything up and runs every check: format, lints, tidy, tests, SDK and docs
+    Test(legs::Selection),
+    /// Sets everything up and runs the example flow; its result is on stdout
+    Demo(demo::Options),
+    /// Creates the Python environments under target/, unless they are up to date
+    Setup,
+    /// Checks what the compiler cannot: arrows, manifests, licences, sources
+    Tidy,
+    /// Builds the documentation site into target/site; a broken link fails it
+    Docs,
+    /// Runs the benchmarks in release; arguments are passed through
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match verb {
+        Verb::Test(selection) => legs::run(&workspace, &selection),
+        Verb::Demo(options) => demo::run(&workspace, &options),
+        Verb::Setup => python::set_up(&workspace, python::Environment::ALL),
+        Verb::Tidy => tidy::report(&workspace),
+        Verb::Docs => {
+            python::set_up(&workspace, &[python::Environment::Project])?;
+            legs::build_docs(&workspace)
+        }
+        Verb::Bench { arguments } => run::cargo(&workspace)
+            .args(["run", "--release", "--package", "stepflow-benches", "--"])
+            .args(arguments)
+            .run(),
+    }
+}

@@ -1,0 +1,58 @@
+//! Where things are. Owns every path that a chore relies on, so that a move is one change here.
+
+use anyhow::{Context, Result, ensure};
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The Python SDK's folder.
+pub const PYTHON_SDK: &str = "sdk/python";
+/// What the documentation site is built with.
+pub const DOCS_REQUIREMENTS: &str = "docs/requirements.txt";
+/// The documentation site's configuration.
+pub const DOCS_CONFIG: &str = "properdocs.yml";
+/// Where the documentation site is built.
+pub const SITE: &str = "target/site";
+/// The example that the demo runs.
+pub const DEMO_FLOW: &str = "examples/hello/flow.yaml";
+/// The config of the example that the demo runs.
+pub const DEMO_CONFIG: &str = "examples/hello/stepflow-config.yml";
+/// The input of the example that the demo runs.
+pub const DEMO_INPUT: &str = "examples/hello/input.json";
+/// The environment of the SDK, its tools and the site.
+pub const VENV: &str = "target/venv";
+/// The environment of the published SDK, which must keep working unmodified.
+pub const VENV_PUBLISHED: &str = "target/venv-published";
+
+/// The checkout that the chores work on.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the workspace that this program was built from.
+    pub fn find() -> Result<Self> {
+        let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest_dir
+            .parent()
+            .context("xtask's folder has no parent")?
+            .to_path_buf();
+        ensure!(
+            root.join("Cargo.toml").is_file(),
+            "{} is not the workspace; run this as `cargo xtask` inside the checkout",
+            root.display()
+        );
+        Ok(Self { root })
+    }
+
+    /// The folder of the workspace.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path inside the workspace.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+}
