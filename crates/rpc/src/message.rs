@@ -1,0 +1,420 @@
+//! One JSON-RPC 2.0 message: its kinds, its text, and what can be said of text that is none.
+//! Owns the envelope only: `params`, `result` and `data` stay raw text.
+//!
+//! A message is classified by its shape alone, by this one function, on every channel it can arrive on.
+
+mod salvage;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::RpcError;
+pub use salvage::EDGE_BYTES;
+pub use salvage::Salvaged;
+pub use salvage::salvage;
+
+/// JSON text that is passed on as it came, without building a tree.
+pub type Json = Box<RawValue>;
+
+/// What ties an answer to its request: a string or an integer, compared by kind and value (`"1"` is not `1`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// An integer id.
+    Number(i64),
+    /// A string id; ours are UUIDv7 texts.
+    String(Box<str>),
+}
+
+impl From<&str> for Id {
+    fn from(text: &str) -> Self {
+        Id::String(text.into())
+    }
+}
+
+impl From<i64> for Id {
+    fn from(number: i64) -> Self {
+        Id::Number(number)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(number) => write!(f, "{number}"),
+            Id::String(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Id::Number(number) => serializer.serialize_i64(*number),
+            Id::String(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+        impl serde::de::Visitor<'_> for IdVisitor {
+            type Value = Id;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a 64-bit integer")
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Id, E> {
+                Ok(Id::Number(number))
+            }
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Id, E> {
+                i64::try_from(number).map(Id::Number).map_err(|_| {
+                    E::invalid_value(serde::de::Unexpected::Unsigned(number), &"a 64-bit integer")
+                })
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(Id::String(text.into()))
+            }
+        }
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+/// A call that wants an answer.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What the answer will carry.
+    pub id: Id,
+    /// The method's name on the wire.
+    pub method: Cow<'static, str>,
+    /// Always sent, `{}` when empty.
+    pub params: Json,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The id of the request it answers.
+    pub id: Id,
+    /// Exactly one of `result` (which may be `null`) and `error`.
+    pub result: Result<Json, RpcError>,
+}
+
+/// A message that wants no answer and never gets one.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The method's name on the wire.
+    pub method: Cow<'static, str>,
+    /// Always sent, `{}` when empty.
+    pub params: Json,
+}
+
+/// A JSON-RPC 2.0 message.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A call that wants an answer.
+    Request(Request),
+    /// An answer.
+    Response(Response),
+    /// A message that wants no answer.
+    Notification(Notification),
+}
+
+/// Text that is no message, sorted by what the receiver can do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The text is not JSON; on a byte stream it is the program's own output and is never answered.
+    NotJson,
+    /// JSON with a usable id, but no request: answered with -32600.
+    BadRequest {
+        /// The id to answer to.
+        id: Id,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An answer whose id is known but whose content is wrong: its waiter fails.
+    BadAnswer {
+        /// The id of the call it answers.
+        id: Id,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// JSON without a usable id and without the shape of a message.
+    NotAMessage {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An error with `id: null`: reported, never matched to a call.
+    Unattributed(RpcError),
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from absence, which `Option` alone would not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Message {
+    /// Reads one message from its text.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what the text is instead.
+    pub fn decode(text: &str) -> Result<Message, Malformed> {
+        if !text.trim_start().starts_with('{') {
+            return Err(not_an_object(text));
+        }
+        let envelope: Envelope<'_> =
+            serde_json::from_str(text).map_err(|error| bad_envelope(text, &error))?;
+        envelope.classify()
+    }
+
+    /// Appends the message's text: one line unless `params` holds line breaks of its own.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (head, body, tail) = self.parts();
+        out.reserve(head.len() + body.len() + tail.len());
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(tail.as_bytes());
+    }
+
+    /// The message's text in three pieces, so that a large body can be written without being copied.
+    pub fn parts(&self) -> (String, Cow<'_, str>, &'static str) {
+        match self {
+            Message::Request(request) => (
+                head(Some(&request.id), Some(&request.method), "params"),
+                Cow::Borrowed(request.params.get()),
+                "}",
+            ),
+            Message::Notification(notification) => (
+                head(None, Some(&notification.method), "params"),
+                Cow::Borrowed(notification.params.get()),
+                "}",
+            ),
+            Message::Response(Response {
+                id,
+                result: Ok(result),
+            }) => (
+                head(Some(id), None, "result"),
+                Cow::Borrowed(result.get()),
+                "}",
+            ),
+            Message::Response(Response {
+                id,
+                result: Err(error),
+            }) => (
+                head(Some(id), None, "error"),
+                Cow::Owned(error.to_json()),
+                "}",
+            ),
+        }
+    }
+
+    /// How many bytes [`Message::encode`] would write, give or take a few for escapes.
+    pub fn size(&self) -> usize {
+        const ENVELOPE: usize = 64;
+        let id = |id: &Id| match id {
+            Id::Number(_) => 20,
+            Id::String(text) => text.len(),
+        };
+        ENVELOPE
+            + match self {
+                Message::Request(it) => id(&it.id) + it.method.len() + it.params.get().len(),
+                Message::Notification(it) => it.method.len() + it.params.get().len(),
+                Message::Response(it) => {
+                    id(&it.id)
+                        + match &it.result {
+                            Ok(result) => result.get().len(),
+                            Err(error) => error.size(),
+                        }
+                }
+            }
+    }
+}
+
+fn head(id: Option<&Id>, method: Option<&str>, body: &str) -> String {
+    let mut out = String::with_capacity(128);
+    out.push_str(r#"{"jsonrpc":"2.0""#);
+    match id {
+        Some(Id::Number(number)) => {
+            out.push_str(r#","id":"#);
+            out.push_str(&number.to_string());
+        }
+        Some(Id::String(text)) => {
+            out.push_str(r#","id":"#);
+            push_string(&mut out, text);
+        }
+        None => {}
+    }
+    if let Some(method) = method {
+        out.push_str(r#","method":"#);
+        push_string(&mut out, method);
+    }
+    out.push_str(",\"");
+    out.push_str(body);
+    out.push_str("\":");
+    out
+}
+
+fn push_string(out: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(text).expect("a string is always JSON"));
+    }
+}
+
+impl Envelope<'_> {
+    fn classify(self) -> Result<Message, Malformed> {
+        let id = match self.id {
+            None => None,
+            Some(raw) => Some(serde_json::from_str::<Id>(raw.get()).map_err(|error| {
+                Malformed::NotAMessage {
+                    why: format!("its id is wrong: {error}"),
+                }
+            })?),
+        };
+        let version_is_right = self
+            .jsonrpc
+            .is_some_and(|version| version.get() == "\"2.0\"");
+        match (self.method, self.result, self.error) {
+            (Some(method), None, None) => classify_call(id, method, self.params, version_is_right),
+            (None, None, None) => Err(wrong(
+                id,
+                "it has neither a method nor a result nor an error".into(),
+            )),
+            (None, result, error) => classify_answer(id, result, error),
+            (Some(_), _, _) => Err(wrong(id, "it has a method and an answer at once".into())),
+        }
+    }
+}
+
+fn classify_call(
+    id: Option<Id>,
+    method: &RawValue,
+    params: Option<&RawValue>,
+    version_is_right: bool,
+) -> Result<Message, Malformed> {
+    if !version_is_right {
+        return Err(wrong(id, r#"its "jsonrpc" is not "2.0""#.into()));
+    }
+    let method: Cow<'static, str> = match serde_json::from_str::<String>(method.get()) {
+        Ok(method) => Cow::Owned(method),
+        Err(error) => return Err(wrong(id, format!("its method is wrong: {error}"))),
+    };
+    let params = params.map_or_else(empty_params, ToOwned::to_owned);
+    if !params.get().starts_with(['{', '[']) {
+        return Err(wrong(
+            id,
+            "its params are neither an object nor an array".into(),
+        ));
+    }
+    Ok(match id {
+        Some(id) => Message::Request(Request { id, method, params }),
+        None => Message::Notification(Notification { method, params }),
+    })
+}
+
+// An answer is taken whatever its "jsonrpc" says: refusing it would leave its caller waiting.
+fn classify_answer(
+    id: Option<Id>,
+    result: Option<&RawValue>,
+    error: Option<&RawValue>,
+) -> Result<Message, Malformed> {
+    let error = error.map(|raw| {
+        serde_json::from_str::<RpcError>(raw.get())
+            .map_err(|error| format!("its error object is wrong: {error}"))
+    });
+    match (id, result, error) {
+        (Some(id), Some(_), Some(_)) => Err(Malformed::BadAnswer {
+            id,
+            why: "it has a result and an error".into(),
+        }),
+        (Some(id), Some(result), None) => Ok(Message::Response(Response {
+            id,
+            result: Ok(result.to_owned()),
+        })),
+        (Some(id), None, Some(Ok(error))) => Ok(Message::Response(Response {
+            id,
+            result: Err(error),
+        })),
+        (Some(id), None, Some(Err(why))) => Err(Malformed::BadAnswer { id, why }),
+        (None, _, Some(Ok(error))) => Err(Malformed::Unattributed(error)),
+        (None, _, Some(Err(why))) => Err(Malformed::NotAMessage { why }),
+        (None, _, None) => Err(Malformed::NotAMessage {
+            why: "an answer without an id".into(),
+        }),
+        (Some(id), None, None) => Err(Malformed::BadRequest {
+            id,
+            why: "it has neither method nor answer".into(),
+        }),
+    }
+}
+
+fn wrong(id: Option<Id>, why: String) -> Malformed {
+    match id {
+        Some(id) => Malformed::BadRequest { id, why },
+        None => Malformed::NotAMessage { why },
+    }
+}
+
+fn not_an_object(text: &str) -> Malformed {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) if text.trim_start().starts_with('[') => Malformed::NotAMessage {
+            why: "batches are not supported".into(),
+        },
+        Ok(_) => Malformed::NotAMessage {
+            why: "it is not an object".into(),
+        },
+        Err(_) => Malformed::NotJson,
+    }
+}
+
+fn bad_envelope(text: &str, error: &serde_json::Error) -> Malformed {
+    if !error.is_data() {
+        return Malformed::NotJson;
+    }
+    // Valid JSON up to here, of a wrong shape (a key given twice): the id may still be found.
+    match salvage(text.as_bytes(), text.as_bytes()) {
+        Some(Salvaged::Answer(id)) => Malformed::BadAnswer {
+            id,
+            why: error.to_string(),
+        },
+        Some(Salvaged::Request(id)) => Malformed::BadRequest {
+            id,
+            why: error.to_string(),
+        },
+        None => Malformed::NotAMessage {
+            why: error.to_string(),
+        },
+    }
+}
+
+/// The params of a message that has none.
+pub fn empty_params() -> Json {
+    RawValue::from_string("{}".into()).expect("an empty object is JSON")
+}
+
+#[cfg(test)]
+mod tests;

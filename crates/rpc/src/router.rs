@@ -1,0 +1,270 @@
+//! Typed handlers for what arrives: the one place that looks inside `params`, for a method it was given.
+//! Parses params, catches panics, answers unknown methods; never writes to the wire itself.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::to_raw_value;
+use tracing::debug;
+
+use crate::error::ErrorCode;
+use crate::error::RpcError;
+use crate::message::Id;
+use crate::message::Json;
+use crate::peer::Peer;
+
+/// A request method: its name and the shapes that travel. Made by [`method!`](crate::method).
+pub trait Method {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What the caller sends.
+    type Params: Serialize + DeserializeOwned + Send + 'static;
+    /// What the handler answers.
+    type Result: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// A notification: its name and the shape that travels. Made by [`notice!`](crate::notice).
+pub trait Notice {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What the sender sends.
+    type Params: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// Declares a [`Method`]: `method!(Add, "add", (i64, i64) => i64);`
+#[macro_export]
+macro_rules! method {
+    ($(#[$doc:meta])* $name:ident, $wire:literal, $params:ty => $result:ty) => {
+        $(#[$doc])*
+        #[doc = concat!("The method `", $wire, "`.")]
+        #[derive(Debug)]
+        pub enum $name {}
+        impl $crate::router::Method for $name {
+            const NAME: &'static str = $wire;
+            type Params = $params;
+            type Result = $result;
+        }
+    };
+}
+
+/// Declares a [`Notice`]: `notice!(Log, "$/log", LogParams);`
+#[macro_export]
+macro_rules! notice {
+    ($(#[$doc:meta])* $name:ident, $wire:literal, $params:ty) => {
+        $(#[$doc])*
+        #[doc = concat!("The notification `", $wire, "`.")]
+        #[derive(Debug)]
+        pub enum $name {}
+        impl $crate::router::Notice for $name {
+            const NAME: &'static str = $wire;
+            type Params = $params;
+        }
+    };
+}
+
+/// What a handler gets besides its params.
+#[derive(Clone, Debug)]
+pub struct Call<S> {
+    /// What the router was made with.
+    pub state: S,
+    /// The other side, scoped to this request: what is sent through it belongs to this request, across `spawn` too.
+    pub peer: Peer,
+    /// The id of the request; `None` for a notification.
+    pub id: Option<Id>,
+}
+
+type Handler<S> =
+    Arc<dyn Fn(Call<S>, Json) -> BoxFuture<'static, Result<Json, RpcError>> + Send + Sync>;
+type Listener<S> = Arc<dyn Fn(Call<S>, Json) -> Result<(), RpcError> + Send + Sync>;
+
+/// How many requests of the other side run at once before more are answered "busy".
+pub const DEFAULT_CONCURRENCY: usize = 10_000;
+
+/// The table of what this side answers. Holds a state `S`, cloned into every call.
+pub struct Router<S> {
+    state: S,
+    methods: HashMap<&'static str, Handler<S>>,
+    fallback: Option<Handler<S>>,
+    notices: HashMap<&'static str, Listener<S>>,
+    concurrency: usize,
+}
+
+impl<S> fmt::Debug for Router<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("methods", &self.methods.keys())
+            .field("notices", &self.notices.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Router<S> {
+    /// A router that knows no method yet.
+    pub fn new(state: S) -> Self {
+        Router {
+            state,
+            methods: HashMap::new(),
+            fallback: None,
+            notices: HashMap::new(),
+            concurrency: DEFAULT_CONCURRENCY,
+        }
+    }
+
+    /// Bounds how many requests run at once; more are answered -32011 "busy".
+    #[must_use]
+    pub fn concurrency(mut self, limit: usize) -> Self {
+        self.concurrency = limit;
+        self
+    }
+
+    /// Adds a request method. Its handler runs in a task of its own; dropping that task is how it is cancelled.
+    #[must_use]
+    pub fn method<M, F, Fut>(mut self, handler: F) -> Self
+    where
+        M: Method,
+        F: Fn(Call<S>, M::Params) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Result, RpcError>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let erased: Handler<S> = Arc::new(move |call, params| {
+            let handler = Arc::clone(&handler);
+            async move {
+                let params = parse::<M::Params>(&params)?;
+                let result = handler(call, params).await?;
+                to_raw_value(&result)
+                    .map_err(|error| RpcError::internal(format!("the result is not JSON: {error}")))
+            }
+            .boxed()
+        });
+        self.methods.insert(M::NAME, erased);
+        self
+    }
+
+    /// Adds a handler for every method that has none; it gets the params as text.
+    #[must_use]
+    pub fn fallback<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Call<S>, Json) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Json, RpcError>> + Send + 'static,
+    {
+        self.fallback = Some(Arc::new(move |call, params| handler(call, params).boxed()));
+        self
+    }
+
+    /// Adds a notification. Its handler is called in the order of arrival and must not block.
+    #[must_use]
+    pub fn notice<N, F>(mut self, handler: F) -> Self
+    where
+        N: Notice,
+        F: Fn(Call<S>, N::Params) + Send + Sync + 'static,
+    {
+        self.notices.insert(
+            N::NAME,
+            Arc::new(move |call, params| {
+                handler(call, parse::<N::Params>(&params)?);
+                Ok(())
+            }),
+        );
+        self
+    }
+}
+
+/// A router with its state type forgotten: what a peer holds.
+pub(crate) trait Dispatch: Send + Sync + 'static {
+    /// Starts answering a request; the future never panics.
+    fn request(
+        &self,
+        peer: Peer,
+        id: Id,
+        method: &str,
+        params: Json,
+    ) -> BoxFuture<'static, Result<Json, RpcError>>;
+    /// Handles a notification at once.
+    fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json);
+    /// How many requests may run at once.
+    fn max_concurrency(&self) -> usize;
+}
+
+impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
+    fn request(
+        &self,
+        peer: Peer,
+        id: Id,
+        method: &str,
+        params: Json,
+    ) -> BoxFuture<'static, Result<Json, RpcError>> {
+        let Some(handler) = self.methods.get(method).or(self.fallback.as_ref()) else {
+            let error = RpcError::method_not_found(method);
+            return async { Err(error) }.boxed();
+        };
+        let call = Call {
+            state: self.state.clone(),
+            peer,
+            id: Some(id),
+        };
+        let handler = Arc::clone(handler);
+        // The handler itself, not only its future, may panic: both run inside.
+        AssertUnwindSafe(async move { handler(call, params).await })
+            .catch_unwind()
+            .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
+            .boxed()
+    }
+
+    fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json) {
+        let Some(listener) = self.notices.get(&*method) else {
+            debug!(%method, "unknown notification ignored");
+            return;
+        };
+        let call = Call {
+            state: self.state.clone(),
+            peer,
+            id: None,
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(|| listener(call, params))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%method, %error, "notification ignored"),
+            Err(panic) => {
+                debug!(%method, error = %panicked(&*panic), "notification handler failed")
+            }
+        }
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.concurrency
+    }
+}
+
+/// Reads params; where they do not fit, reads them again with the path of the offending field.
+fn parse<P: DeserializeOwned>(params: &Json) -> Result<P, RpcError> {
+    serde_json::from_str(params.get())
+        .or_else(|_| with_path(params.get()))
+        .map_err(|why| {
+            RpcError::new(
+                ErrorCode::INVALID_PARAMS,
+                format!("the params do not fit: {why}"),
+            )
+        })
+}
+
+/// Reads JSON with errors that name the path of the offending field.
+pub(crate) fn with_path<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let deserializer = &mut serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(deserializer).map_err(|error| error.to_string())
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> RpcError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    RpcError::internal(format!("the handler panicked: {text}"))
+}

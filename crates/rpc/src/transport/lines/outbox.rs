@@ -1,0 +1,250 @@
+//! What waits to be written, and the task that writes it. Small messages gather in one buffer that is written at once;
+//! large ones are written from where they are, without a copy.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+
+use crate::error::Closed;
+use crate::link::Outgoing;
+use crate::link::Ticket;
+use crate::message::Id;
+use crate::message::Message;
+
+/// Callers that can wait do so while more than this is queued.
+const HIGH_WATER_BYTES: usize = 1024 * 1024;
+/// Messages from this size on are not copied into the common buffer.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How long answers may still arrive after writing failed, before the link counts as ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+enum Piece {
+    Small(Vec<u8>),
+    Large(Message),
+}
+
+#[derive(Default)]
+struct Queue {
+    pieces: VecDeque<Piece>,
+    last_ticket: u64,
+    closed: bool,
+    failed: Option<Closed>,
+}
+
+/// The outgoing half of a link made of lines.
+#[derive(Default)]
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    queued: AtomicUsize,
+    /// The ticket of the last message whose bytes may have been written.
+    left: AtomicU64,
+    filled: Notify,
+    drained: Notify,
+    failed: Notify,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until writing has failed, then gives the other side's last words time to be read.
+    pub(super) async fn failed(&self) -> Closed {
+        loop {
+            let failed = self.failed.notified();
+            let closed = self.lock().failed.clone();
+            if let Some(closed) = closed {
+                tokio::time::sleep(LAST_WORDS).await;
+                return closed;
+            }
+            failed.await;
+        }
+    }
+
+    /// Takes everything that is queued; from here on it may have left.
+    fn take(&self) -> Taken {
+        let mut queue = self.lock();
+        self.left.store(queue.last_ticket, Ordering::Release);
+        if queue.pieces.is_empty() && queue.closed {
+            return Taken::Closed;
+        }
+        Taken::Pieces(std::mem::take(&mut queue.pieces))
+    }
+
+    fn fail(&self, error: io::Error) {
+        let mut queue = self.lock();
+        queue.failed = Some(error.into());
+        queue.closed = true;
+        queue.pieces.clear();
+        drop(queue);
+        self.queued.store(0, Ordering::Release);
+        self.failed.notify_waiters();
+        self.drained.notify_waiters();
+    }
+
+    fn wrote(&self, bytes: usize) {
+        let before = self.queued.fetch_sub(bytes, Ordering::AcqRel);
+        if before > HIGH_WATER_BYTES && before - bytes <= HIGH_WATER_BYTES {
+            self.drained.notify_waiters();
+        }
+    }
+}
+
+enum Taken {
+    Pieces(VecDeque<Piece>),
+    Closed,
+}
+
+impl Outgoing for Outbox {
+    fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
+        let mut queue = self.lock();
+        if let Some(closed) = &queue.failed {
+            return Err(closed.clone());
+        }
+        if queue.closed {
+            return Err(Closed::ByUs);
+        }
+        let was_empty = queue.pieces.is_empty();
+        let bytes = push(&mut queue.pieces, message);
+        queue.last_ticket += 1;
+        let ticket = Ticket(queue.last_ticket);
+        self.queued.fetch_add(bytes, Ordering::AcqRel);
+        drop(queue);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Ok(ticket)
+    }
+
+    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
+        let is_full = || self.queued.load(Ordering::Acquire) > HIGH_WATER_BYTES;
+        is_full().then(|| {
+            async move {
+                loop {
+                    let drained = self.drained.notified();
+                    if !is_full() {
+                        return;
+                    }
+                    drained.await;
+                }
+            }
+            .boxed()
+        })
+    }
+
+    fn may_have_left(&self, ticket: Ticket) -> bool {
+        ticket.0 <= self.left.load(Ordering::Acquire)
+    }
+
+    fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+}
+
+/// Appends a message and says how many bytes it counts for.
+fn push(pieces: &mut VecDeque<Piece>, message: Message) -> usize {
+    let size = message.size();
+    if size >= LARGE_BYTES {
+        pieces.push_back(Piece::Large(message));
+        return size;
+    }
+    if !matches!(pieces.back(), Some(Piece::Small(buffer)) if buffer.len() < LARGE_BYTES) {
+        pieces.push_back(Piece::Small(Vec::with_capacity(size.max(512))));
+    }
+    let Some(Piece::Small(buffer)) = pieces.back_mut() else {
+        unreachable!("a small piece was just put there")
+    };
+    let start = buffer.len();
+    message.encode(buffer);
+    unbreak(&mut buffer[start..]);
+    buffer.push(b'\n');
+    buffer.len() - start
+}
+
+/// A message is one line: line breaks in JSON text can only be white space between tokens.
+fn unbreak(text: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &text[from..]) {
+        text[from + at] = b' ';
+        from += at + 1;
+    }
+}
+
+/// Writes what is queued until the outbox is closed and empty, or writing fails.
+pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
+    outbox: std::sync::Arc<Outbox>,
+    mut output: W,
+) {
+    loop {
+        let pieces = match outbox.take() {
+            Taken::Closed => break,
+            Taken::Pieces(pieces) => pieces,
+        };
+        if pieces.is_empty() {
+            outbox.filled.notified().await;
+            continue;
+        }
+        for piece in pieces {
+            match write_piece(&mut output, piece).await {
+                Ok(bytes) => outbox.wrote(bytes),
+                Err(error) => return outbox.fail(error),
+            }
+        }
+        if let Err(error) = output.flush().await {
+            return outbox.fail(error);
+        }
+    }
+    // Dropping the stream closes it; a shutdown that fails has nobody left to tell.
+    let _ = output.shutdown().await;
+}
+
+async fn write_piece<W: AsyncWrite + Send + Unpin>(
+    output: &mut W,
+    piece: Piece,
+) -> io::Result<usize> {
+    match piece {
+        Piece::Small(buffer) => {
+            output.write_all(&buffer).await?;
+            Ok(buffer.len())
+        }
+        Piece::Large(message) => {
+            let size = message.size();
+            let (head, body, tail) = message.parts();
+            output.write_all(head.as_bytes()).await?;
+            write_unbroken(output, body.as_bytes()).await?;
+            output.write_all(tail.as_bytes()).await?;
+            output.write_all(b"\n").await?;
+            Ok(size)
+        }
+    }
+}
+
+async fn write_unbroken<W: AsyncWrite + Send + Unpin>(
+    output: &mut W,
+    body: &[u8],
+) -> io::Result<()> {
+    let mut rest = body;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        output.write_all(&rest[..at]).await?;
+        output.write_all(b" ").await?;
+        rest = &rest[at + 1..];
+    }
+    output.write_all(rest).await
+}
