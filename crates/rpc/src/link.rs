@@ -1,6 +1,9 @@
 //! What a transport is to the peer: a place to put outgoing messages, a stream of arrivals that ends with a reason,
 //! and whether requests can go back. Sessions, reconnects and negotiation live behind it; this side never hears of them.
 
+use std::fmt;
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -11,14 +14,21 @@ use crate::message::Malformed;
 use crate::message::Message;
 
 /// One connection, before a peer runs on it.
-#[expect(missing_debug_implementations, reason = "holds streams")]
 pub struct Link {
     /// Where messages to the other side go.
-    pub outgoing: std::sync::Arc<dyn Outgoing>,
+    pub outgoing: Arc<dyn Outgoing>,
     /// What comes from the other side; its last item is [`Arrival::Ended`].
     pub incoming: BoxStream<'static, Arrival>,
     /// Whether the other side's requests can be answered, and ours reach it, at any time.
     pub back_channel: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("back_channel", &self.back_channel)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a link delivers.

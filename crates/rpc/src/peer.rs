@@ -217,6 +217,11 @@ impl Peer {
         self.shared.outgoing.close();
     }
 
+    /// How many bytes wait to be written.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.outgoing.queued()
+    }
+
     /// The largest message that the other side takes, in bytes; larger ones fail here instead of there.
     pub fn set_max_outgoing_bytes(&self, limit: usize) {
         self.shared

@@ -74,7 +74,8 @@ fn scan_back(bytes: &[u8]) -> Option<Id> {
         let (_, after_key) = take_string(trim(rest.strip_prefix(b",")?))?;
         rest = trim(skip_scalar(trim(trim(after_key).strip_prefix(b":")?))?);
     }
-    take_id(value)
+    // With the closing brace in sight, even a number's end can be seen.
+    take_id(&bytes[end - value.len()..=end])
 }
 
 fn trim(bytes: &[u8]) -> &[u8] {

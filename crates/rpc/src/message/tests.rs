@@ -1,1 +1,167 @@
-//! Tests.
+//! Tests of reading and writing single messages.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn kind(text: &str) -> String {
+    match Message::decode(text) {
+        Ok(Message::Request(it)) => format!("request {:?} {} {}", it.id, it.method, it.params),
+        Ok(Message::Notification(it)) => format!("notification {} {}", it.method, it.params),
+        Ok(Message::Response(it)) => match it.result {
+            Ok(result) => format!("result {:?} {result}", it.id),
+            Err(error) => format!("error {:?} {}", it.id, error.code.0),
+        },
+        Err(Malformed::NotJson) => "not json".into(),
+        Err(Malformed::BadRequest { id, .. }) => format!("bad request {id:?}"),
+        Err(Malformed::BadAnswer { id, .. }) => format!("bad answer {id:?}"),
+        Err(Malformed::NotAMessage { .. }) => "not a message".into(),
+        Err(Malformed::Unattributed(error)) => format!("unattributed {}", error.code.0),
+    }
+}
+
+#[test]
+fn a_message_is_what_its_shape_says() {
+    let cases = [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{}}"#,
+            "request Number(1) m {}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"1","method":"m"}"#,
+            r#"request String("1") m {}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"1","method":"m","params":null}"#,
+            r#"request String("1") m {}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#,
+            "notification m {}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"m","params":[1]}"#,
+            "notification m [1]",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":-7,"result":null}"#,
+            "result Number(-7) null",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":1e999}"#,
+            "result Number(1) 1e999",
+        ),
+        (r#"{"id":1,"result":{}}"#, "result Number(1) {}"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":2,"error":null}"#,
+            "result Number(1) 2",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":4242,"message":"x"}}"#,
+            "error Number(1) 4242",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"error":"text"}"#,
+            "bad answer Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1,"message":""}}"#,
+            "bad answer Number(1)",
+        ),
+        (r#"{"jsonrpc":"2.0","id":1}"#, "bad request Number(1)"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
+            "bad request Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"1.0","id":1,"method":"m"}"#,
+            "bad request Number(1)",
+        ),
+        (r#"{"id":1,"method":"m"}"#, "bad request Number(1)"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":3}"#,
+            "bad request Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#,
+            "bad request Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#,
+            "not a message",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":99999999999999999999,"method":"m"}"#,
+            "not a message",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":""}}"#,
+            "unattributed -32700",
+        ),
+        (r#"{"level":"info"}"#, "not a message"),
+        (
+            r#"[{"jsonrpc":"2.0","id":1,"method":"m"}]"#,
+            "not a message",
+        ),
+        ("3", "not a message"),
+        ("", "not json"),
+        ("{", "not json"),
+        ("hello", "not json"),
+        (r#"{"jsonrpc":"2.0","id":1,"#, "not json"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(kind(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn unknown_fields_and_any_order_are_taken() {
+    assert_eq!(
+        kind(r#" {"x":[{"id":9}],"params":{"a":1},"method":"m","id":1,"jsonrpc":"2.0"} "#),
+        r#"request Number(1) m {"a":1}"#
+    );
+}
+
+#[test]
+fn nesting_that_no_tree_could_hold_passes_through() {
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{deep}}}"#);
+    let Ok(Message::Response(response)) = Message::decode(&text) else {
+        panic!("a response")
+    };
+    assert_eq!(response.result.unwrap().get(), deep);
+}
+
+fn any_id() -> impl Strategy<Value = Id> {
+    prop_oneof![
+        any::<i64>().prop_map(Id::Number),
+        ".*".prop_map(|text| Id::String(text.into()))
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_decodes_to_the_same(id in any_id(), method in ".*", text in ".*") {
+        let params = serde_json::value::to_raw_value(&[&text]).unwrap();
+        let message = Message::Request(Request { id: id.clone(), method: method.clone().into(), params });
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        let decoded = Message::decode(std::str::from_utf8(&bytes).unwrap());
+        let Ok(Message::Request(decoded)) = decoded else { panic!("a request") };
+        prop_assert_eq!(decoded.id, id);
+        prop_assert_eq!(decoded.method, method);
+        prop_assert_eq!(serde_json::from_str::<Vec<String>>(decoded.params.get()).unwrap(), vec![text]);
+    }
+
+    #[test]
+    fn no_text_makes_the_decoder_panic(text in ".*") {
+        let _ = Message::decode(&text);
+        let _ = salvage(text.as_bytes(), text.as_bytes());
+    }
+
+    #[test]
+    fn no_json_like_text_makes_the_decoder_panic(text in r#"[\[\]{}",:0-9a-z\\ ]{0,64}"#) {
+        let _ = Message::decode(&format!("{{\"id\":{text}"));
+        let _ = salvage(text.as_bytes(), text.as_bytes());
+    }
+}

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use futures_util::stream::BoxStream;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use tokio::io::AsyncBufReadExt;
@@ -77,7 +78,7 @@ pub fn spawn(command: &Command, guard: Option<&Guard>) -> Result<(Link, Child), 
         exit,
     };
     tokio::spawn(warden.run());
-    let link = ended_by_exit(link, exited.clone());
+    let link = ended_by_exit(link, exited.clone(), stop.clone());
     Ok((
         link,
         Child {
@@ -163,31 +164,62 @@ async fn exit_of(mut exited: watch::Receiver<Option<Arc<Exit>>>) -> Arc<Exit> {
 }
 
 /// Ends the link with the process's exit rather than with the bare end of its stdout.
-fn ended_by_exit(link: Link, exited: watch::Receiver<Option<Arc<Exit>>>) -> Link {
-    let incoming = stream::unfold(Some((link.incoming, exited)), |state| async {
-        let (mut incoming, exited) = state?;
+fn ended_by_exit(
+    link: Link,
+    exited: watch::Receiver<Option<Arc<Exit>>>,
+    stop: CancellationToken,
+) -> Link {
+    let reading = Reading {
+        incoming: link.incoming,
+        exited,
+        stop,
+    };
+    let incoming = stream::unfold(Some(reading), |reading| async {
+        Some(reading?.step().await)
+    });
+    Link {
+        incoming: Box::pin(incoming),
+        ..link
+    }
+}
+
+struct Reading {
+    incoming: BoxStream<'static, Arrival>,
+    exited: watch::Receiver<Option<Arc<Exit>>>,
+    stop: CancellationToken,
+}
+
+impl Reading {
+    async fn step(mut self) -> (Arrival, Option<Self>) {
+        let exited = self.exited.clone();
         let arrival = tokio::select! {
             biased;
-            arrival = incoming.next() => arrival.unwrap_or(Arrival::Ended(Closed::ByPeer)),
+            arrival = self.incoming.next() => arrival.unwrap_or(Arrival::Ended(Closed::ByPeer)),
             // A grandchild may hold stdout open for ever; what the process itself wrote is given time to be read.
             exit = async {
-                let exit = exit_of(exited.clone()).await;
+                let exit = exit_of(exited).await;
                 tokio::time::sleep(LAST_WORDS).await;
                 exit
             } => Arrival::Ended(Closed::Exited(exit)),
         };
         match arrival {
-            Arrival::Ended(Closed::ByPeer | Closed::Io(_)) => {
-                let exit = exit_of(exited).await;
-                Some((Arrival::Ended(Closed::Exited(exit)), None))
+            Arrival::Ended(why @ (Closed::ByPeer | Closed::Io(_))) => {
+                (Arrival::Ended(self.why_ended(why).await), None)
             }
-            Arrival::Ended(why) => Some((Arrival::Ended(why), None)),
-            arrival => Some((arrival, Some((incoming, exited)))),
+            Arrival::Ended(why) => (Arrival::Ended(why), None),
+            arrival => (arrival, Some(self)),
         }
-    });
-    Link {
-        incoming: Box::pin(incoming),
-        ..link
+    }
+
+    /// A process that closed its stdout is about to end. One that does not is of no use any more, and is ended.
+    async fn why_ended(self, why: Closed) -> Closed {
+        match tokio::time::timeout(LAST_WORDS, exit_of(self.exited)).await {
+            Ok(exit) => Closed::Exited(exit),
+            Err(_) => {
+                self.stop.cancel();
+                why
+            }
+        }
     }
 }
 

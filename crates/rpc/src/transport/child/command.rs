@@ -67,10 +67,6 @@ impl Command {
             });
         }
         let program = self.resolve()?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that starts component servers"
-        )]
         let mut command = tokio::process::Command::new(&program);
         command
             .args(&self.arguments)
