@@ -168,7 +168,11 @@ impl Diagnostics {
 
     /// Nothing found yet in this text.
     pub fn new(source: &Arc<Source>) -> Diagnostics {
-        Diagnostics { source: Arc::clone(source), step: None, found: Vec::new() }
+        Diagnostics {
+            source: Arc::clone(source),
+            step: None,
+            found: Vec::new(),
+        }
     }
 
     /// The text that was checked.
@@ -187,7 +191,12 @@ impl Diagnostics {
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+    pub fn warning(
+        &mut self,
+        code: Code,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.add(Severity::Warning, code, span, message.into())
     }
 
@@ -196,18 +205,39 @@ impl Diagnostics {
         self.add(Severity::Note, code, span, message.into())
     }
 
-    fn add(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Diagnostic {
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        span: Span,
+        message: String,
+    ) -> &mut Diagnostic {
         let (line, column) = self.source.line_column(span.start);
-        let location = Location { source: self.source.name().clone(), span, line, column };
+        let location = Location {
+            source: self.source.name().clone(),
+            span,
+            line,
+            column,
+        };
         let step = self.step.clone();
         let text = self.source.excerpt(span, Self::SHOWN);
-        self.found.push(Diagnostic { code, severity, message, location, step, text, hint: None });
+        self.found.push(Diagnostic {
+            code,
+            severity,
+            message,
+            location,
+            step,
+            text,
+            hint: None,
+        });
         self.found.last_mut().expect("one was just added")
     }
 
     /// Whether there is an error among what was found.
     pub fn has_errors(&self) -> bool {
-        self.found.iter().any(|found| found.severity == Severity::Error)
+        self.found
+            .iter()
+            .any(|found| found.severity == Severity::Error)
     }
 
     /// What was found, in the order of the text once [`Diagnostics::sort`] was called.

@@ -35,9 +35,17 @@ impl Source {
     /// A text; `name` is what diagnostics call it, usually a file's path as the user gave it.
     pub fn new(name: &str, text: impl Into<String>) -> Arc<Source> {
         let text = text.into();
-        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let after_breaks = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n')
+            .map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(after_breaks).collect();
-        Arc::new(Source { name: name.into(), text, line_starts })
+        Arc::new(Source {
+            name: name.into(),
+            text,
+            line_starts,
+        })
     }
 
     /// What diagnostics call the text.
@@ -168,7 +176,8 @@ impl Node {
     /// The node of a plain scalar with this text, typed as YAML types it: `8080` is a number, `true` a boolean.
     /// A number JSON cannot carry stays a string.
     pub fn plain(text: &str, span: Span) -> Node {
-        let kind = scalar::resolve(text).unwrap_or_else(|_| Kind::String(text.into(), Style::Plain));
+        let kind =
+            scalar::resolve(text).unwrap_or_else(|_| Kind::String(text.into(), Style::Plain));
         Node { span, kind }
     }
 
@@ -262,7 +271,12 @@ impl Node {
         match &mut self.kind {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
             Kind::String(text, style) => {
-                if let Some(changed) = change(Scalar { text, style: *style, span: self.span, path }) {
+                if let Some(changed) = change(Scalar {
+                    text,
+                    style: *style,
+                    span: self.span,
+                    path,
+                }) {
                     *self = changed;
                 }
             }

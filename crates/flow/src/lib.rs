@@ -1,7 +1,10 @@
 //! The flow language.
 pub mod blob;
+pub mod diagnostic;
+pub mod document;
 pub mod duration;
 pub mod error;
+pub mod expression;
 pub mod outcome;
 pub mod path;
 pub mod value;

@@ -80,7 +80,6 @@ impl Path {
     }
 
     /// Reads the path at the start of a text, and says where it ends.
-    #[expect(dead_code, reason = "templates will use it")]
     pub(crate) fn parse_prefix(text: &str) -> Result<(Path, usize), PathError> {
         let mut parser = Parser { text, at: 0 };
         let path = parser.path()?;

@@ -46,7 +46,9 @@ pub(super) fn number(text: &str) -> Result<Option<String>, Refused> {
     if matches!(rest, ".inf" | ".Inf" | ".INF") {
         return Err(Refused::NotFinite);
     }
-    let Some((whole, fraction, exponent)) = split(rest) else { return Ok(None) };
+    let Some((whole, fraction, exponent)) = split(rest) else {
+        return Ok(None);
+    };
     let whole = match whole.trim_start_matches('0') {
         "" => "0",
         digits => digits,

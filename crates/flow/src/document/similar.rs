@@ -27,7 +27,10 @@ pub fn nearest<'k>(mistaken: &str, known: impl IntoIterator<Item = &'k str>) -> 
 
 /// Case and separators are the commonest mistakes, so they count for nothing.
 fn fold(name: &str) -> Vec<char> {
-    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// How many insertions, removals, changes and swaps of neighbours lead from one to the other.

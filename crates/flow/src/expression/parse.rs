@@ -1,0 +1,421 @@
+//! From a document's node to an expression.
+//!
+//! Owns the two dialects. Every object with a `$` key is an expression of a known shape or an error;
+//! nothing is guessed.
+
+use std::sync::Arc;
+
+use super::{Expression, If, OnSkip, Reference, StepName, Target, template};
+use crate::diagnostic::{Code, Diagnostics};
+use crate::document::{Fields, Kind, Node, Object, Span, nearest};
+use crate::path::{Path, Segment};
+use crate::value::Value;
+
+const KNOWN: [&str; 8] = [
+    "$input",
+    "$step",
+    "$variable",
+    "$from",
+    "$literal",
+    "$if",
+    "$coalesce",
+    "$template",
+];
+
+/// Reads an expression in either dialect. What is wrong goes to `diagnostics`, and null takes its place.
+///
+/// ```
+/// use stepflow_flow::{diagnostic::Diagnostics, document::{self, Source}, expression};
+/// let source = Source::new("e.yaml", "{ $from: { step: s1 }, path: a.b }");
+/// let mut diagnostics = Diagnostics::new(&source);
+/// let node = document::read(&source, &mut diagnostics).unwrap();
+/// let expression = expression::parse(&node, &mut diagnostics);
+/// assert_eq!(expression::print(&expression).as_text(), r#"{"$step":"s1","path":"$.a.b"}"#);
+/// ```
+pub fn parse(node: &Node, diagnostics: &mut Diagnostics) -> Expression<StepName> {
+    parse_below(node, diagnostics).unwrap_or_else(|| Expression::Literal(node.to_value()))
+}
+
+/// The expression of a node, or `None` if it is plain data, so that data is copied once and as a whole.
+fn parse_below(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<StepName>> {
+    match &node.kind {
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(..) => None,
+        Kind::List(items) => {
+            let parsed: Vec<_> = items
+                .iter()
+                .map(|item| parse_below(item, diagnostics))
+                .collect();
+            let has_some = parsed.iter().any(Option::is_some);
+            has_some.then(|| {
+                Expression::List(
+                    items
+                        .iter()
+                        .zip(parsed)
+                        .map(|(item, parsed)| or_literal(item, parsed))
+                        .collect(),
+                )
+            })
+        }
+        Kind::Object(object) if object.iter().any(|(key, _)| key.starts_with('$')) => {
+            Some(dollar(node, object, diagnostics))
+        }
+        Kind::Object(object) => {
+            let parsed: Vec<_> = object
+                .iter()
+                .map(|(_, entry)| parse_below(&entry.node, diagnostics))
+                .collect();
+            let has_some = parsed.iter().any(Option::is_some);
+            has_some.then(|| {
+                let entries = object.iter().zip(parsed);
+                Expression::Object(
+                    entries
+                        .map(|((key, entry), parsed)| {
+                            (Arc::clone(key), or_literal(&entry.node, parsed))
+                        })
+                        .collect(),
+                )
+            })
+        }
+    }
+}
+
+fn or_literal(node: &Node, parsed: Option<Expression<StepName>>) -> Expression<StepName> {
+    parsed.unwrap_or_else(|| Expression::Literal(node.to_value()))
+}
+
+fn nothing() -> Expression<StepName> {
+    Expression::Literal(Value::null())
+}
+
+/// An object with a `$` key.
+fn dollar(node: &Node, object: &Object, diagnostics: &mut Diagnostics) -> Expression<StepName> {
+    let mut dollars = object.iter().filter(|(key, _)| key.starts_with('$'));
+    let Some((key, entry)) = dollars.next() else {
+        return nothing();
+    };
+    if let Some((second, second_entry)) = dollars.next() {
+        let message = format!("{key:?} and {second:?} stand in one object");
+        diagnostics
+            .error(Code::UnknownExpression, second_entry.key_span, message)
+            .hint("an expression has one `$` key; put data with such keys under `$literal`");
+        return nothing();
+    }
+    let known = KNOWN.iter().find(|known| **known == &**key);
+    let Some(known) = known else {
+        let hint = match nearest(key, KNOWN) {
+            Some(near) => {
+                format!("did you mean {near:?}? Data with such a key goes under `$literal`")
+            }
+            None => "put data with such a key under `$literal: {…}`".to_owned(),
+        };
+        diagnostics
+            .error(
+                Code::UnknownExpression,
+                entry.key_span,
+                format!("unknown expression {key:?}"),
+            )
+            .hint(hint);
+        return nothing();
+    };
+    let Some(mut fields) = Fields::read(node, "an expression", diagnostics) else {
+        return nothing();
+    };
+    let found = fields.take_value(known).map_or(&entry.node, |found| found);
+    let parsed = match *known {
+        "$input" => input(found, diagnostics),
+        "$step" => step(found, &mut fields, diagnostics),
+        "$variable" => variable(found, &mut fields, diagnostics),
+        "$from" => from(found, &mut fields, diagnostics),
+        "$if" => branches(found, &mut fields, diagnostics),
+        "$coalesce" => coalesce(found, diagnostics),
+        "$template" => template(found, diagnostics),
+        _ => Some(Expression::Literal(found.to_value())),
+    };
+    let what = format!("an expression with {known:?}");
+    fields.finish_as(&what, sibling_hint(known), diagnostics);
+    parsed.unwrap_or_else(nothing)
+}
+
+fn sibling_hint(known: &str) -> &'static str {
+    match known {
+        "$input" => "the path is the value: `$input: \"$.user.name\"`",
+        "$literal" => "`$literal` stands alone; what it holds is taken as it is",
+        _ => "put data with `$` keys under `$literal`",
+    }
+}
+
+fn reference(target: Target<StepName>, path: Path, span: Span) -> Option<Expression<StepName>> {
+    Some(Expression::Reference(Box::new(Reference {
+        target,
+        path,
+        span,
+    })))
+}
+
+fn input(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<StepName>> {
+    reference(Target::Input, path(node, diagnostics)?, node.span)
+}
+
+fn step(
+    node: &Node,
+    fields: &mut Fields<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expression<StepName>> {
+    let path = optional_path(fields, diagnostics);
+    let on_skip = on_skip(fields, diagnostics);
+    let step = step_name(node, "$step", diagnostics)?;
+    reference(Target::Step { step, on_skip }, path?, node.span)
+}
+
+fn step_name(node: &Node, key: &str, diagnostics: &mut Diagnostics) -> Option<StepName> {
+    let Some(name) = node.as_str() else {
+        diagnostics
+            .error(
+                Code::WrongType,
+                node.span,
+                format!(
+                    "{key:?} takes the id of a step, and this is {}",
+                    node.type_name()
+                ),
+            )
+            .hint(format!("write `{key}: <step id>`"));
+        return None;
+    };
+    Some(Arc::clone(name))
+}
+
+fn variable(
+    node: &Node,
+    fields: &mut Fields<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expression<StepName>> {
+    let default = fields
+        .take_value("default")
+        .map(|default| parse(default, diagnostics));
+    let path = path(node, diagnostics)?;
+    variable_reference(&path, Path::root(), default, node.span, diagnostics)
+}
+
+/// The first key of a variable's path is its name.
+fn variable_reference(
+    path: &Path,
+    below: Path,
+    default: Option<Expression<StepName>>,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expression<StepName>> {
+    let Some((Segment::Field(name), rest)) = path.segments().split_first() else {
+        diagnostics
+            .error(
+                Code::BadPath,
+                span,
+                "a reference to a variable starts with its name",
+            )
+            .hint("write `$variable: name` or `$variable: \"$.name.field\"`");
+        return None;
+    };
+    let path = Path::new([rest, below.segments()].concat());
+    reference(
+        Target::Variable {
+            name: Arc::clone(name),
+            default,
+        },
+        path,
+        span,
+    )
+}
+
+/// The older dialect: `$from: {step: …}`, `$from: {workflow: input}` or `$from: {variable: …}`.
+fn from(
+    node: &Node,
+    fields: &mut Fields<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expression<StepName>> {
+    let path = optional_path(fields, diagnostics);
+    let on_skip_node = fields.take("onSkip");
+    let mut source = Fields::read(node, "`$from`", diagnostics)?;
+    let (step_node, workflow, variable) = (
+        source.take("step"),
+        source.take("workflow"),
+        source.take("variable"),
+    );
+    let default = source.take_value("default");
+    source.finish(diagnostics);
+    if let (Some(on_skip), None) = (on_skip_node, step_node) {
+        diagnostics
+            .warning(
+                Code::BadValue,
+                on_skip.span,
+                "only a step can be skipped, so `onSkip` has no effect here",
+            )
+            .hint("remove it");
+    }
+    if let (Some(default), None) = (default, variable) {
+        diagnostics
+            .error(
+                Code::UnknownKey,
+                default.span,
+                "only a variable has a `default`",
+            )
+            .hint(
+                "for a step write `onSkip: {action: useDefault, defaultValue: …}` beside `$from`",
+            );
+    }
+    match (step_node, workflow, variable) {
+        (Some(step), None, None) => {
+            let on_skip = on_skip_node.map_or(OnSkip::Skip, |node| read_on_skip(node, diagnostics));
+            let step = step_name(step, "step", diagnostics)?;
+            reference(Target::Step { step, on_skip }, path?, node.span)
+        }
+        (None, Some(workflow), None) => {
+            if workflow.as_str().map(|name| &**name) != Some("input") {
+                diagnostics
+                    .error(
+                        Code::BadValue,
+                        workflow.span,
+                        "a workflow has only an `input` to refer to",
+                    )
+                    .hint("write `$from: {workflow: input}`");
+            }
+            reference(Target::Input, path?, node.span)
+        }
+        (None, None, Some(variable)) => {
+            let default = default.map(|default| parse(default, diagnostics));
+            let name = self::path(variable, diagnostics)?;
+            variable_reference(&name, path?, default, node.span, diagnostics)
+        }
+        _ => {
+            diagnostics
+                .error(Code::BadValue, node.span, "`$from` takes one of `step`, `workflow` and `variable`")
+                .hint("write `$from: {step: <id>}`, `$from: {workflow: input}` or `$from: {variable: <name>}`");
+            None
+        }
+    }
+}
+
+fn optional_path(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Path> {
+    match fields.take("path") {
+        Some(node) => path(node, diagnostics),
+        None => Some(Path::root()),
+    }
+}
+
+fn path(node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
+    let text = match &node.kind {
+        Kind::String(text, _) => text,
+        _ => {
+            diagnostics
+                .error(
+                    Code::WrongType,
+                    node.span,
+                    format!("a path must be a string, and this is {}", node.type_name()),
+                )
+                .hint("write `$` for the whole value, or such as \"$.items[0]\"");
+            return None;
+        }
+    };
+    match Path::parse(text) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            diagnostics
+                .error(
+                    Code::BadPath,
+                    node.span,
+                    format!("{text:?} is no path: {error}"),
+                )
+                .hint("paths look like $.name, $.items[0] or $[\"any key\"]");
+            None
+        }
+    }
+}
+
+fn on_skip(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> OnSkip<StepName> {
+    fields
+        .take("onSkip")
+        .map_or(OnSkip::Skip, |node| read_on_skip(node, diagnostics))
+}
+
+fn read_on_skip(node: &Node, diagnostics: &mut Diagnostics) -> OnSkip<StepName> {
+    let Some(mut fields) = Fields::read(node, "`onSkip`", diagnostics) else {
+        return OnSkip::Skip;
+    };
+    fields.require("action", diagnostics);
+    let action = fields.choice("action", &["skip", "useDefault"], diagnostics);
+    let default = if action == Some(0) {
+        None
+    } else {
+        fields.take_value("defaultValue")
+    };
+    fields.finish(diagnostics);
+    match (action, default) {
+        (Some(1), Some(default)) => OnSkip::UseDefault(parse(default, diagnostics)),
+        (Some(1), None) => OnSkip::UseDefault(nothing()),
+        _ => OnSkip::Skip,
+    }
+}
+
+fn branches(
+    node: &Node,
+    fields: &mut Fields<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expression<StepName>> {
+    let condition = parse(node, diagnostics);
+    let then = fields.take_value("then");
+    if then.is_none() {
+        diagnostics
+            .error(Code::MissingKey, node.span, "`$if` needs the key \"then\"")
+            .hint("write `{ $if: <condition>, then: <value>, else: <value> }`");
+    }
+    let then = then.map(|then| parse(then, diagnostics));
+    let otherwise = fields
+        .take_value("else")
+        .map_or_else(nothing, |node| parse(node, diagnostics));
+    Some(Expression::If(Box::new(If {
+        condition,
+        then: then?,
+        otherwise,
+    })))
+}
+
+fn coalesce(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<StepName>> {
+    match node.as_list() {
+        Some(items) if !items.is_empty() => Some(Expression::Coalesce(
+            items.iter().map(|item| parse(item, diagnostics)).collect(),
+        )),
+        _ => {
+            diagnostics
+                .error(
+                    Code::WrongType,
+                    node.span,
+                    "`$coalesce` takes a list of at least one item",
+                )
+                .hint("write `$coalesce: [<first choice>, <second choice>]`");
+            None
+        }
+    }
+}
+
+fn template(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<StepName>> {
+    let Some(text) = node.as_str() else {
+        diagnostics
+            .error(
+                Code::WrongType,
+                node.span,
+                format!(
+                    "`$template` takes a string, and this is {}",
+                    node.type_name()
+                ),
+            )
+            .hint("write `$template: \"Hello {{ $input.name }}\"`");
+        return None;
+    };
+    match template::parse(text, node.span) {
+        Ok(pieces) => Some(Expression::Template(pieces)),
+        Err(error) => {
+            diagnostics
+                .error(Code::BadTemplate, node.span, error.message)
+                .hint(error.hint);
+            None
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Templates: `Hello {{ $input.name }}`.
+//!
+//! Owns the text form of templates. Only paths stand between the braces, never code. `{{{{` is a literal
+//! `{{`; of a longer run of braces the last two open a reference if the run's length leaves two or three
+//! beyond a multiple of four, so that every text can be written.
+
+use std::sync::Arc;
+
+use super::{OnSkip, Piece, Reference, StepName, Target};
+use crate::document::Span;
+use crate::path::{Path, Segment};
+
+/// Why a text is not a template.
+pub(super) struct TemplateError {
+    pub message: String,
+    pub hint: &'static str,
+}
+
+const SHAPES: &str =
+    "write {{ $input.path }}, {{ $step.id.path }} or {{ $variable.name }}; a literal {{ is {{{{";
+
+pub(super) fn parse(text: &str, span: Span) -> Result<Vec<Piece<StepName>>, TemplateError> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("{{") {
+        literal.push_str(&rest[..at]);
+        let run = rest[at..].bytes().take_while(|byte| *byte == b'{').count();
+        let n_literal = run / 4 * 2 + usize::from(run % 4 % 2 == 1);
+        literal.extend(std::iter::repeat_n('{', n_literal));
+        rest = &rest[at + run..];
+        if run % 4 >= 2 {
+            let (reference, after) = reference(rest, span)?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
+            }
+            pieces.push(Piece::Reference(reference));
+            rest = after;
+        }
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(literal.into()));
+    }
+    Ok(pieces)
+}
+
+/// The reference after opening braces, and what follows its closing ones.
+fn reference(text: &str, span: Span) -> Result<(Reference<StepName>, &str), TemplateError> {
+    let inner = text.trim_start();
+    let Some((path, length)) = Path::parse_prefix(inner.strip_prefix('$').unwrap_or_default()).ok()
+    else {
+        return Err(error(text, "is no reference"));
+    };
+    let after = inner[1 + length..].trim_start();
+    let Some(after) = after.strip_prefix("}}") else {
+        return Err(error(text, "is no path that ends with }}"));
+    };
+    let written = inner[1..].starts_with('$');
+    let Some((Segment::Field(root), below)) = path.segments().split_first().filter(|_| !written)
+    else {
+        return Err(error(text, "is no reference"));
+    };
+    let (target, below) = match (&**root, below.split_first()) {
+        ("input", _) => (Target::Input, below),
+        ("step", Some((Segment::Field(step), below))) => (
+            Target::Step {
+                step: Arc::clone(step),
+                on_skip: OnSkip::Skip,
+            },
+            below,
+        ),
+        ("variable", Some((Segment::Field(name), below))) => (
+            Target::Variable {
+                name: Arc::clone(name),
+                default: None,
+            },
+            below,
+        ),
+        _ => return Err(error(text, "is no reference")),
+    };
+    Ok((
+        Reference {
+            target,
+            path: Path::new(below),
+            span,
+        },
+        after,
+    ))
+}
+
+fn error(text: &str, what: &str) -> TemplateError {
+    let shown = text.find("}}").map_or(text, |end| &text[..end]).trim();
+    let shown: String = shown.chars().take(60).collect();
+    TemplateError {
+        message: format!("in a template, \"{{{{ {shown}\" {what}"),
+        hint: SHAPES,
+    }
+}
+
+/// The text form of a template.
+pub(super) fn print(pieces: &[Piece<StepName>]) -> String {
+    let mut out = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => push_literal(&mut out, text),
+            Piece::Reference(reference) => {
+                out.push_str("{{ ");
+                out.push_str(&print_reference(reference));
+                out.push_str(" }}");
+            }
+        }
+    }
+    out
+}
+
+/// Text in which every pair of a run of braces is doubled.
+fn push_literal(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find("{{") {
+        out.push_str(&rest[..at]);
+        out.push_str("{{{{");
+        rest = &rest[at + 2..];
+    }
+    out.push_str(rest);
+}
+
+fn print_reference(reference: &Reference<StepName>) -> String {
+    let (root, name) = match &reference.target {
+        Target::Input => ("input", None),
+        Target::Step { step, .. } => ("step", Some(step)),
+        Target::Variable { name, .. } => ("variable", Some(name)),
+    };
+    let name = name
+        .map(|name| Segment::Field(Arc::clone(name)).to_string())
+        .unwrap_or_default();
+    let path = reference.path.to_string();
+    format!("${root}{name}{}", &path[1..])
+}
