@@ -195,7 +195,6 @@ pub fn build_docs(workspace: &Workspace) -> Result<()> {
         .args([
             "build",
             "--strict",
-            "--quiet",
             "--config-file",
             DOCS_CONFIG,
             "--site-dir",

@@ -2,10 +2,12 @@
 //! knows nothing of what is tested in them.
 
 use crate::run;
-use crate::workspace::{DOCS_REQUIREMENTS, PYTHON_SDK, VENV, VENV_PUBLISHED, Workspace};
+use crate::workspace::{
+    DOCS_REQUIREMENTS, PYTHON_SDK, SDK_LOCK, SDK_PROJECT, VENV, VENV_PUBLISHED, Workspace,
+};
 use anyhow::{Context, Result, bail};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// The published SDK that must keep working with our runtime.
 const PUBLISHED: &str = "stepflow-py==0.4.0";
@@ -51,25 +53,29 @@ impl Environment {
         }
     }
 
-    fn requirements(self) -> Vec<String> {
-        match self {
-            Self::Project => {
-                let sdk = format!("{PYTHON_SDK}[dev]");
-                vec![
-                    "--requirement".into(),
-                    DOCS_REQUIREMENTS.into(),
-                    "--editable".into(),
-                    sdk,
-                ]
-            }
-            Self::Published => vec![PUBLISHED.into()],
+    /// What to install, as arguments of pip.
+    fn requirements(self, workspace: &Workspace) -> Vec<String> {
+        let Self::Project = self else {
+            return vec![PUBLISHED.into()];
+        };
+        let sdk = format!("{PYTHON_SDK}[dev]");
+        let mut requirements = vec![
+            "--requirement".into(),
+            DOCS_REQUIREMENTS.into(),
+            "--editable".into(),
+            sdk,
+        ];
+        if workspace.path(SDK_LOCK).is_file() {
+            requirements.extend(["--constraint".into(), SDK_LOCK.into()]);
         }
+        requirements
     }
 
-    /// The files whose change makes the environment stale.
+    /// The files whose change makes the environment stale; those that are not there are passed
+    /// over, and pip tells of one that it needs.
     fn inputs(self) -> &'static [&'static str] {
         match self {
-            Self::Project => &[DOCS_REQUIREMENTS, "sdk/python/pyproject.toml"],
+            Self::Project => &[DOCS_REQUIREMENTS, SDK_PROJECT, SDK_LOCK],
             Self::Published => &[],
         }
     }
@@ -99,16 +105,14 @@ pub fn set_up(workspace: &Workspace, environments: &[Environment]) -> Result<()>
 /// Everything an environment is made from, as text: compared whole, so that no hash can collide
 /// and a person can see what changed.
 fn read_inputs(workspace: &Workspace, environment: Environment) -> Result<String> {
-    let mut inputs = environment.requirements().join(" ");
+    let mut inputs = environment.requirements(workspace).join(" ");
     for file in environment.inputs() {
         let path = workspace.path(file);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "cannot read {file}, which says what {} needs",
-                environment.folder()
-            )
-        })?;
-        inputs.push_str(&format!("\n== {file}\n{text}"));
+        match fs::read_to_string(&path) {
+            Ok(text) => inputs.push_str(&format!("\n== {file}\n{text}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {file}")),
+        }
     }
     Ok(inputs)
 }
@@ -142,7 +146,7 @@ fn make(workspace: &Workspace, environment: Environment, interpreter: &Path) -> 
             "--quiet",
             "--disable-pip-version-check",
         ])
-        .args(environment.requirements())
+        .args(environment.requirements(workspace))
         .output()
         .with_context(|| format!("cannot install packages into {folder}"))?;
     Ok(())

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// The Python SDK's folder.
 pub const PYTHON_SDK: &str = "sdk/python";
+/// What the Python SDK needs.
+pub const SDK_PROJECT: &str = "sdk/python/pyproject.toml";
+/// The exact versions of what the SDK's tools bring along, where they are kept.
+pub const SDK_LOCK: &str = "sdk/python/requirements-dev.txt";
 /// What the documentation site is built with.
 pub const DOCS_REQUIREMENTS: &str = "docs/requirements.txt";
 /// The documentation site's configuration.
