@@ -1,0 +1,286 @@
+"""One end of a conversation: who asked what, and who waits for which answer.
+
+Owns the table of pending call backs and of running invocations. Knows nothing of bytes on a wire, threads or event
+loops: frames come in by `receive`, go out by the link, and whatever runs components is the transport's business.
+"""
+
+from __future__ import annotations
+
+import random
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from stepflow_sdk import jsontext, message
+from stepflow_sdk.errors import CallCancelled, ErrorCode, PeerClosed, RemoteError, StepflowError
+from stepflow_sdk.invocation import Invocation
+from stepflow_sdk.message import Envelope, Id, Malformed, RpcError
+from stepflow_sdk.output import to_stderr
+from stepflow_sdk.protocol import DEFAULT_MAX_MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from stepflow_sdk.router import Router
+
+__all__ = ["Link", "Peer", "Session", "Waiter"]
+
+
+class Link(Protocol):
+    """Where a peer puts its frames; every transport offers one."""
+
+    def post(self, frame: bytes) -> None:
+        """Queues a frame from the reader, which must not wait: the transport writes it soon."""
+        ...
+
+    def send(self, frame: bytes, *, droppable: bool = False) -> None:
+        """Queues a frame and sees to its writing; droppable ones may be lost when the other end does not read."""
+        ...
+
+    def blocking(self) -> AbstractContextManager[None]:
+        """Is entered by a thread that waits for an answer, so that it holds no place others need."""
+        ...
+
+
+class Waiter(Protocol):
+    """Somebody who waits for the answer to a call back; exactly one of the two is called, once."""
+
+    def resolve(self, result: Raw) -> None:
+        """Hands over the result."""
+        ...
+
+    def fail(self, error: StepflowError) -> None:
+        """Hands over why there is none."""
+        ...
+
+
+class Session(Struct):
+    """What the handshake said of the runtime."""
+
+    capabilities: dict[str, Any]
+    """What it understands beyond the core methods."""
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    """The largest message it takes."""
+    prefix: str | None = None
+    """The first part of the paths it may call our components by."""
+
+
+class Peer:
+    """Answers the runtime's requests by a router and carries call backs to the runtime.
+
+    Args:
+        router: The methods this end has.
+        link: Where frames go.
+    """
+
+    def __init__(self, router: Router, link: Link) -> None:
+        self.link = link
+        self.session: Session | None = None
+        """Set by `initialize`."""
+        self.ready = False
+        """Set by `initialized`; before it, components are not served over stdio."""
+        self._router = router
+        self._pending: dict[Id, Waiter] = {}
+        self._running: dict[Id, Invocation] = {}
+        self._closed: PeerClosed | None = None
+        self._drained = threading.Event()
+
+    # Frames from the other end
+
+    def receive(self, frame: bytes) -> Invocation | None:
+        """Takes one frame. Whatever can be done at once is done; a component to run is returned.
+
+        Never raises and never waits, so that whoever reads goes on reading.
+        """
+        try:
+            return self._received(frame)
+        except Exception as error:  # noqa: BLE001 - whatever one frame does, the next one is read
+            to_stderr(f"stepflow_sdk: a message was lost to {type(error).__name__}: {error}")
+            return None
+
+    def _received(self, frame: bytes) -> Invocation | None:
+        envelope = message.decode(frame)
+        if isinstance(envelope, Malformed):
+            self._on_malformed(envelope)
+        elif envelope.method is None:
+            self._on_response(envelope)
+        elif envelope.id is None:
+            self._router.notify(self, envelope)
+        else:
+            return self._on_request(envelope, envelope.id)
+        return None
+
+    def discard(self, size: int, limit: int, head: bytes, tail: bytes) -> bool:
+        """Takes note of a frame too large to keep; returns whether whoever waits for it has been told."""
+        id = message.sought_id(head, tail)
+        if id is None:
+            return False
+        error = StepflowError(
+            ErrorCode.RESOURCE_UNAVAILABLE,
+            f"the message has {size} bytes, but at most {limit} are accepted: put large data in a blob",
+            {"bytes": size, "max_message_bytes": limit},
+        )
+        waiter = self._pending.pop(id, None)
+        if waiter is not None:
+            waiter.fail(error)
+        else:
+            self._refuse(id, error)
+        return True
+
+    def _on_request(self, envelope: Envelope, id: Id) -> Invocation | None:
+        try:
+            result = self._router.request(self, envelope)
+            if isinstance(result, Invocation):
+                if id in self._running:
+                    raise StepflowError(ErrorCode.INVALID_REQUEST, f"a request with the id {id!r} is still running")
+                self._running[id] = result
+                return result
+            self.link.post(self._frame(id, result))
+        except StepflowError as error:
+            self._refuse(id, error)
+        except Exception as error:  # noqa: BLE001 - one bad message costs one message
+            self._refuse(id, StepflowError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"))
+        return None
+
+    def _on_response(self, envelope: Envelope) -> None:
+        waiter = self._pending.pop(envelope.id, None) if envelope.id is not None else None
+        error = bytes(envelope.error)
+        if waiter is None:
+            # A late answer is not an error: its caller may have been cancelled.
+            if envelope.id is None and error not in (b"", b"null"):
+                _report(f"the runtime reported an error without an id: {error[:500].decode('utf-8', 'replace')}")
+            return
+        if error not in (b"", b"null"):
+            waiter.fail(_remote_error(error))
+        elif bytes(envelope.result):
+            waiter.resolve(envelope.result)
+        else:
+            waiter.fail(StepflowError(ErrorCode.INTERNAL, "the runtime's answer has neither result nor error"))
+
+    def _on_malformed(self, frame: Malformed) -> None:
+        if frame.answer:
+            self._refuse(frame.id, StepflowError(ErrorCode.INVALID_REQUEST, f"not a valid request: {frame.reason}"))
+        elif frame.id is not None and (waiter := self._pending.pop(frame.id, None)):
+            waiter.fail(StepflowError(ErrorCode.INTERNAL, f"the runtime's answer cannot be read: {frame.reason}"))
+
+    def _refuse(self, id: Id | None, error: StepflowError) -> None:
+        self.link.post(self.error_frame(id, error))
+
+    # Answers
+
+    @property
+    def send_limit(self) -> int:
+        """The largest frame the other end takes, without its line end."""
+        return self.session.max_message_bytes if self.session else DEFAULT_MAX_MESSAGE_BYTES
+
+    def _frame(self, id: Id, result: Any) -> bytes:
+        return self.fitting(id, jsontext.encode(message.success(id, result)))
+
+    def error_frame(self, id: Id | None, error: StepflowError) -> bytes:
+        """Writes the answer that carries `error`."""
+        frame = message.error_frame(id, RpcError(error.code, error.message, error.data))
+        return self.fitting(id, frame)
+
+    def fitting(self, id: Id | None, frame: bytes) -> bytes:
+        """Returns a frame the other end takes: this one, or an error that says that it was too large."""
+        limit = self.send_limit
+        if len(frame) <= limit:
+            return frame
+        return message.error_frame(id, _too_large("the answer", len(frame), limit))
+
+    def finish(self, invocation: Invocation) -> None:
+        """Forgets an invocation whose answer is ready."""
+        self._running.pop(invocation.id, None)
+        if self._closed is not None and not self._running:
+            self._drained.set()
+
+    def cancel(self, id: Id, reason: str | None) -> None:
+        """Cancels a running invocation; it still answers. Unknown ids are ignored: it may just have ended."""
+        invocation = self._running.get(id)
+        if invocation is None:
+            return
+        waiting = invocation.cancel(reason)
+        for call in waiting:
+            waiter = self._pending.pop(call, None)
+            if waiter is not None:
+                waiter.fail(CallCancelled(reason))
+
+    # Calls to the other end
+
+    def call(self, method: str, params: Any, waiter: Waiter) -> Id:
+        """Sends a request; its answer, or the end of the link, reaches the waiter exactly once.
+
+        Raises:
+            StepflowError: It was not sent: the link is closed, or it is larger than the runtime takes.
+        """
+        id = _new_id()
+        frame = message.request_frame(method, params, id)
+        if len(frame) > self.send_limit:
+            error = _too_large(f"the {method} request", len(frame), self.send_limit)
+            raise StepflowError(error.code, error.message, error.data)
+        self._pending[id] = waiter
+        if self._closed is not None and self._pending.pop(id, None) is not None:
+            raise PeerClosed
+        self.link.send(frame)
+        return id
+
+    def notify(self, method: str, params: Any) -> None:
+        """Sends a notification that may be lost when the runtime does not keep up."""
+        frame = message.request_frame(method, params)
+        if self._closed is None and len(frame) <= self.send_limit:
+            self.link.send(frame, droppable=True)
+
+    def forget(self, id: Id) -> None:
+        """Gives up waiting for an answer; a late one is ignored."""
+        self._pending.pop(id, None)
+
+    # The end
+
+    def close(self) -> None:
+        """Wakes everyone who waits for an answer that cannot come any more."""
+        self._closed = PeerClosed()
+        while self._pending:
+            try:
+                _, waiter = self._pending.popitem()
+            except KeyError:  # pragma: no cover - another thread took the last one
+                break
+            waiter.fail(PeerClosed())
+        if not self._running:
+            self._drained.set()
+
+    def wait_drained(self, seconds: float) -> bool:
+        """After `close`, waits for running invocations to end; returns whether they did."""
+        return self._drained.wait(seconds)
+
+
+def _new_id() -> str:
+    """Returns a UUIDv7: unique, and sortable by time in logs."""
+    value = (time.time_ns() // 1_000_000) << 80 | random.getrandbits(76)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _remote_error(text: bytes) -> RemoteError:
+    try:
+        error = msgspec.json.decode(text, type=RpcError)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        shown = text[:500].decode("utf-8", "replace")
+        return RemoteError(ErrorCode.INTERNAL, f"the runtime answered an error that cannot be read: {shown}")
+    return RemoteError(error.code, error.message, error.data)
+
+
+def _too_large(what: str, size: int, limit: int) -> RpcError:
+    return RpcError(
+        ErrorCode.RESOURCE_UNAVAILABLE,
+        f"{what} has {size} bytes, but the runtime accepts at most {limit}: put large data in a blob and pass its id",
+        {"bytes": size, "max_message_bytes": limit},
+    )
+
+
+def _report(text: str) -> None:
+    to_stderr(f"stepflow_sdk: {text}")
