@@ -41,16 +41,30 @@ struct State {
 impl Clock {
     /// A clock that runs from now on.
     pub(crate) fn running() -> Clock {
-        let state = Mutex::new(State { n_held: 0, since: Instant::now() });
-        Clock { shared: Some(Arc::new(Shared { state, attempt: AtomicWaker::new() })) }
+        let state = Mutex::new(State {
+            n_held: 0,
+            since: Instant::now(),
+        });
+        Clock {
+            shared: Some(Arc::new(Shared {
+                state,
+                attempt: AtomicWaker::new(),
+            })),
+        }
     }
 
     /// Stops the clock and sets it back to the start.
     pub fn hold(&self) -> Held {
         if let Some(shared) = &self.shared {
-            shared.state.lock().unwrap_or_else(PoisonError::into_inner).n_held += 1;
+            shared
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .n_held += 1;
         }
-        Held { shared: self.shared.clone() }
+        Held {
+            shared: self.shared.clone(),
+        }
     }
 
     /// Since when the clock runs; `None` while it is held. The waker is told when that changes.

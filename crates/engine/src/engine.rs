@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use stepflow_flow::blob::BlobId;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::schema::{Schema, Violation};
 use stepflow_flow::value::Value;
@@ -67,7 +68,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { run: 1024, depth: 32 }
+        Limits {
+            run: 1024,
+            depth: 32,
+        }
     }
 }
 
@@ -77,6 +81,8 @@ pub struct Request {
     /// The flow, checked and compiled. Store the flow it was compiled from (as a blob) if the run
     /// is to outlive the process: the journal names it by its id only.
     pub plan: Arc<Plan>,
+    /// The content id of the flow as it was given: not the plan's where overrides were applied.
+    pub flow_id: BlobId,
     /// The input of the flow.
     pub input: Value,
     /// The variables that are given, as an object; null when none are.
@@ -95,6 +101,7 @@ impl Request {
     /// A top-level run of this flow with this input, and nothing special about it.
     pub fn new(plan: Arc<Plan>, input: Value) -> Request {
         Request {
+            flow_id: *plan.flow_id(),
             plan,
             input,
             variables: Value::null(),
@@ -119,7 +126,9 @@ pub enum StartError {
         violations: Vec<Violation>,
     },
     /// Too many runs enclose this one; most likely a flow runs itself without end.
-    #[error("runs may be nested {limit} deep, and this one would be deeper; does a flow run itself? (limits.depth)")]
+    #[error(
+        "runs may be nested {limit} deep, and this one would be deeper; does a flow run itself? (limits.depth)"
+    )]
     TooDeep {
         /// The limit.
         limit: u32,
@@ -147,7 +156,13 @@ impl fmt::Display for Subject {
 impl Engine {
     /// An engine on this store and these components.
     pub fn new(store: Store, components: Arc<dyn Components>, options: Options) -> Engine {
-        Engine { shared: Arc::new(Shared { store, components, options }) }
+        Engine {
+            shared: Arc::new(Shared {
+                store,
+                components,
+                options,
+            }),
+        }
     }
 
     /// The store, which also serves the blobs of call backs.
@@ -175,7 +190,11 @@ impl Engine {
             return Err(StartError::TooDeep { limit });
         }
         check(Subject::Input, request.plan.input_schema(), &request.input)?;
-        check(Subject::Variables, request.plan.variables_schema(), &request.variables)?;
+        check(
+            Subject::Variables,
+            request.plan.variables_schema(),
+            &request.variables,
+        )?;
         Ok(driver::start(self.clone(), request))
     }
 
@@ -194,11 +213,18 @@ impl Engine {
 
 fn check(subject: Subject, schema: Option<&Schema>, value: &Value) -> Result<(), StartError> {
     let Some(schema) = schema else { return Ok(()) };
-    schema.validate(value).map_err(|violations| StartError::Invalid { subject, violations })
+    schema
+        .validate(value)
+        .map_err(|violations| StartError::Invalid {
+            subject,
+            violations,
+        })
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }

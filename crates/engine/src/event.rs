@@ -1,6 +1,8 @@
 //! What a subscriber of a run reads. Owns the stream's bounds: a slow reader loses the oldest
 //! events and is told so, and never holds up the run.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stepflow_store::journal::Entry;
@@ -8,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// How many events a subscriber may fall behind before it loses the oldest.
-pub(crate) const BACKLOG: usize = 1024;
+const BACKLOG: usize = 1024;
 
 /// Something to tell a subscriber.
 #[derive(Clone, Debug)]
@@ -30,19 +32,17 @@ pub enum Event {
     },
 }
 
-/// The events of one run, in order. The last is always `RunFinished`, unless the run was dropped.
+/// The events of one run, in order. The last is `RunFinished`, unless the run was dropped.
 ///
 /// ```no_run
 /// # async fn watch(run: stepflow_engine::Run) {
-/// use stepflow_engine::Event;
-///
 /// let mut events = run.events();
-/// let watcher = async {
+/// let watch = async {
 ///     while let Some(event) = events.next().await {
 ///         println!("{event:?}");
 ///     }
 /// };
-/// let (finished, ()) = futures_util::join!(run, watcher);
+/// let (finished, ()) = futures_util::join!(run, watch);
 /// # let _ = finished;
 /// # }
 /// ```
@@ -52,10 +52,6 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(receiver: Option<broadcast::Receiver<Event>>) -> Events {
-        Events { receiver }
-    }
-
     /// The next event; `None` when there will be no more.
     pub async fn next(&mut self) -> Option<Event> {
         match self.receiver.as_mut()?.recv().await {
@@ -66,5 +62,66 @@ impl Events {
                 None
             }
         }
+    }
+}
+
+/// Where a run puts its events. Costs next to nothing until somebody subscribes, since most runs
+/// (the items of a map) have no audience.
+#[derive(Debug, Default)]
+pub(crate) struct Feed {
+    /// Whether there may be anyone to tell, known without the lock.
+    watched: AtomicBool,
+    channel: Mutex<Channel>,
+}
+
+#[derive(Debug, Default)]
+enum Channel {
+    #[default]
+    Unwatched,
+    Watched(broadcast::Sender<Event>),
+    Closed,
+}
+
+impl Feed {
+    /// The events from now on; none when the run has ended.
+    pub(crate) fn subscribe(&self) -> Events {
+        let mut channel = self.channel();
+        let receiver = match &*channel {
+            Channel::Unwatched => {
+                let (sender, receiver) = broadcast::channel(BACKLOG);
+                *channel = Channel::Watched(sender);
+                self.watched.store(true, Ordering::Release);
+                Some(receiver)
+            }
+            Channel::Watched(sender) => Some(sender.subscribe()),
+            Channel::Closed => None,
+        };
+        Events { receiver }
+    }
+
+    /// Tells the subscribers, if there are any, of entries that are durable now.
+    pub(crate) fn publish(&self, first: u64, elapsed: Duration, entries: &[Entry]) {
+        if !self.watched.load(Ordering::Acquire) {
+            return;
+        }
+        if let Channel::Watched(sender) = &*self.channel() {
+            for (sequence, entry) in (first..).zip(entries) {
+                // Without receivers there is nobody to tell, which is not an error.
+                let _ = sender.send(Event::Recorded {
+                    sequence,
+                    elapsed,
+                    entry: entry.clone(),
+                });
+            }
+        }
+    }
+
+    /// Ends the streams of all subscribers, after what they have not read yet.
+    pub(crate) fn close(&self) {
+        *self.channel() = Channel::Closed;
+    }
+
+    fn channel(&self) -> MutexGuard<'_, Channel> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

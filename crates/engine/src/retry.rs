@@ -32,7 +32,13 @@ impl Default for Retry {
 }
 
 fn exponential(min_delay: Duration, max_delay: Duration) -> Backoff {
-    Backoff { kind: BackoffType::Exponential, min_delay, max_delay, factor: 2.0, jitter: true }
+    Backoff {
+        kind: BackoffType::Exponential,
+        min_delay,
+        max_delay,
+        factor: 2.0,
+        jitter: true,
+    }
 }
 
 /// How long to wait before an attempt.
@@ -50,12 +56,20 @@ pub struct Delay {
 impl Delay {
     /// The wait before retry number `n_before + 1`.
     pub(crate) fn of(backoff: &Backoff, n_before: u32) -> Delay {
-        Delay { backoff: nth(backoff, n_before), jitter: backoff.jitter, at_least: Duration::ZERO }
+        Delay {
+            backoff: nth(backoff, n_before),
+            jitter: backoff.jitter,
+            at_least: Duration::ZERO,
+        }
     }
 
     /// The wait itself, given a random number from 0 to 1. Jitter takes up to half of it away.
     pub(crate) fn length(&self, random: f64) -> Duration {
-        let share = if self.jitter { 1.0 - random.clamp(0.0, 1.0) / 2.0 } else { 1.0 };
+        let share = if self.jitter {
+            1.0 - random.clamp(0.0, 1.0) / 2.0
+        } else {
+            1.0
+        };
         self.backoff.mul_f64(share).max(self.at_least)
     }
 }
@@ -64,7 +78,9 @@ impl Delay {
 fn nth(backoff: &Backoff, n_before: u32) -> Duration {
     let growth = match backoff.kind {
         BackoffType::Constant => 1.0,
-        BackoffType::Exponential => backoff.factor.powi(i32::try_from(n_before).unwrap_or(i32::MAX)),
+        BackoffType::Exponential => backoff
+            .factor
+            .powi(i32::try_from(n_before).unwrap_or(i32::MAX)),
         BackoffType::Fibonacci => fibonacci(n_before),
     };
     let seconds = backoff.min_delay.as_secs_f64() * growth;

@@ -11,9 +11,8 @@ use futures_util::task::AtomicWaker;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Value;
 use stepflow_store::{RunId, StoreError};
-use tokio::sync::broadcast;
 
-use crate::event::{Event, Events};
+use crate::event::{Events, Feed};
 use crate::scheduler::Contradiction;
 
 /// A run, ready to be awaited.
@@ -31,8 +30,15 @@ pub struct Run {
 #[derive(Clone)]
 pub struct RunHandle {
     run_id: RunId,
-    cancellation: Arc<Cancellation>,
-    events: broadcast::WeakSender<Event>,
+    control: Arc<Control>,
+}
+
+/// What the loop of a run and its handles share.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    pub(crate) feed: Feed,
+    reason: OnceLock<String>,
+    waker: AtomicWaker,
 }
 
 /// How a run ended.
@@ -72,8 +78,22 @@ pub enum RunError {
         /// What the store said.
         source: StoreError,
     },
+    /// There is no journal of this run.
+    #[error("there is no run {run_id} in this store")]
+    NoSuchRun {
+        /// The run.
+        run_id: RunId,
+    },
+    /// The run waits for nothing and has not ended: a defect of the engine.
+    #[error("run {run_id} can neither go on nor end; please report this, with its journal")]
+    Stalled {
+        /// The run.
+        run_id: RunId,
+    },
     /// The journal does not fit the plan, or itself.
-    #[error("the journal of run {run_id} cannot be continued; is this the flow it was started with?")]
+    #[error(
+        "the journal of run {run_id} cannot be continued; is this the flow it was started with?"
+    )]
     Journal {
         /// The run.
         run_id: RunId,
@@ -121,12 +141,8 @@ impl fmt::Debug for Run {
 }
 
 impl RunHandle {
-    pub(crate) fn new(
-        run_id: RunId,
-        cancellation: Arc<Cancellation>,
-        events: broadcast::WeakSender<Event>,
-    ) -> RunHandle {
-        RunHandle { run_id, cancellation, events }
+    pub(crate) fn new(run_id: RunId, control: Arc<Control>) -> RunHandle {
+        RunHandle { run_id, control }
     }
 
     /// The id of the run.
@@ -138,12 +154,14 @@ impl RunHandle {
     /// code -32012. The [`Run`] resolves once all work has stopped. A run that has already ended
     /// keeps its outcome; of several reasons the first counts.
     pub fn cancel(&self, reason: impl Into<String>) {
-        self.cancellation.cancel(reason.into());
+        // A second reason changes nothing.
+        let _ = self.control.reason.set(reason.into());
+        self.control.waker.wake();
     }
 
     /// The events of the run from now on. They end at once when the run has ended.
     pub fn events(&self) -> Events {
-        Events::new(self.events.upgrade().map(|sender| sender.subscribe()))
+        self.control.feed.subscribe()
     }
 }
 
@@ -153,22 +171,9 @@ impl fmt::Debug for RunHandle {
     }
 }
 
-/// Carries the wish to cancel from handles to the loop of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Cancellation {
-    reason: OnceLock<String>,
-    waker: AtomicWaker,
-}
-
-impl Cancellation {
-    fn cancel(&self, reason: String) {
-        // A second reason changes nothing.
-        let _ = self.reason.set(reason);
-        self.waker.wake();
-    }
-
-    /// The reason, once there is one; else the waker is told when there is.
-    pub(crate) fn reason(&self, waker: &Waker) -> Option<&str> {
+impl Control {
+    /// Why the run is to be cancelled, once it is; else the waker is told when it is.
+    pub(crate) fn cancelled(&self, waker: &Waker) -> Option<&str> {
         self.waker.register(waker);
         self.reason.get().map(String::as_str)
     }

@@ -112,7 +112,12 @@ pub enum Class {
     /// patience.
     Busy {
         /// How long it asked to be left alone.
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "milliseconds")]
+        #[serde(
+            rename = "retry_after_ms",
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "milliseconds"
+        )]
         retry_after: Option<Duration>,
     },
     /// The request was sent and its answer is lost: the component may have done its work. It is
@@ -148,7 +153,9 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// The time now.
     pub(crate) fn now() -> Timestamp {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
     }
 }

@@ -26,7 +26,10 @@ impl Memory {
                 blob.blob_type = blob.blob_type.merge(blob_type);
             }
             Slot::Vacant(slot) => {
-                slot.insert(Blob { data: data.clone(), blob_type });
+                slot.insert(Blob {
+                    data: data.clone(),
+                    blob_type,
+                });
             }
         }
     }
@@ -49,7 +52,10 @@ impl Memory {
     }
 
     pub(crate) fn load(&self, run_id: &RunId) -> Vec<Record> {
-        lock(&self.journals).get(run_id).cloned().unwrap_or_default()
+        lock(&self.journals)
+            .get(run_id)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 

@@ -31,7 +31,10 @@ pub struct InvalidRunId {
 
 impl RunId {
     /// Makes the id of a new run.
-    #[expect(clippy::new_without_default, reason = "two defaults would not be equal")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "two defaults would not be equal"
+    )]
     pub fn new() -> RunId {
         RunId(Uuid::now_v7())
     }
@@ -48,7 +51,10 @@ impl FromStr for RunId {
     fn from_str(text: &str) -> Result<RunId, InvalidRunId> {
         match Uuid::try_parse(text) {
             Ok(uuid) => Ok(RunId(uuid)),
-            Err(source) => Err(InvalidRunId { text: text.to_owned(), source }),
+            Err(source) => Err(InvalidRunId {
+                text: text.to_owned(),
+                source,
+            }),
         }
     }
 }

@@ -46,7 +46,9 @@ pub enum StoreError {
 impl Store {
     /// A store that lives and dies with the process.
     pub fn memory() -> Store {
-        Store { backend: Arc::new(Backend::Memory(Memory::default())) }
+        Store {
+            backend: Arc::new(Backend::Memory(Memory::default())),
+        }
     }
 
     /// Stores a blob, durably once this returns, and returns its id.

@@ -1,0 +1,436 @@
+//! The loop of a run. Owns the order of things: decide, record, act, wait. Decisions are the
+//! scheduler's; how an attempt is made is the components'.
+//!
+//! One turn of the loop takes in all results that are there, lets the scheduler draw every
+//! conclusion, makes the whole batch durable with one write (the end of one step travels with the
+//! start of the next), and then makes the attempts. A new attempt is polled at once on this loop:
+//! a component that answers at once costs no allocation in a queue, no wake-up and no task switch.
+
+mod attempt;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use stepflow_flow::blob::BlobId;
+use stepflow_flow::error::ErrorCode;
+use stepflow_flow::outcome::Outcome;
+use stepflow_flow::plan::{Plan, StepIdx};
+use stepflow_store::RunId;
+use stepflow_store::journal::{Class, Entry, Record, RunCreated};
+use tokio::time::Instant;
+
+use self::attempt::{Done, Work};
+use crate::clock::Clock;
+use crate::component::{Completion, Failure, Invocation, Trace};
+use crate::engine::{Engine, Request};
+use crate::run::{Control, FailedStep, Finished, Run, RunError, RunHandle};
+use crate::scheduler::{Action, Attempt, Contradiction, Scheduler, outcome_unknown};
+
+/// How many results one turn of the loop takes in before it records them.
+const BATCH: usize = 256;
+
+/// Prepares the loop of a new run.
+pub(crate) fn start(engine: Engine, request: Request) -> Run {
+    let run_id = request.run_id.unwrap_or_else(RunId::new);
+    let identity = Identity {
+        run_id,
+        flow_id: request.flow_id,
+        trace_id: request.trace_id.unwrap_or(*run_id.as_bytes()),
+        depth: request.parent.as_ref().map_or(0, |parent| parent.depth),
+    };
+    let created = RunCreated {
+        flow_id: request.flow_id,
+        input: request.input,
+        variables: request.variables,
+        overrides: request.overrides,
+        parent: request.parent,
+    };
+    let scheduler = Scheduler::new(request.plan, engine.options().retry.clone(), &created);
+    let driver = Driver::new(engine, identity, scheduler);
+    driver.into_run(vec![Entry::RunCreated(Box::new(created))])
+}
+
+/// Prepares the loop of a run that has a journal.
+pub(crate) async fn resume(
+    engine: Engine,
+    run_id: RunId,
+    plan: Arc<Plan>,
+) -> Result<Run, RunError> {
+    let records = engine.store().load(&run_id).await;
+    let records = records.map_err(|source| RunError::Store { run_id, source })?;
+    let broken = |source| RunError::Journal { run_id, source };
+    let created = match records.first() {
+        Some(Record {
+            entry: Entry::RunCreated(created),
+            ..
+        }) => created,
+        Some(_) => return Err(broken(Contradiction::NotCreated)),
+        None => return Err(RunError::NoSuchRun { run_id }),
+    };
+    if created.overrides.is_null() && created.flow_id != *plan.flow_id() {
+        return Err(broken(Contradiction::OtherFlow {
+            recorded: created.flow_id.to_string(),
+            given: plan.flow_id().to_string(),
+        }));
+    }
+    let identity = Identity {
+        run_id,
+        flow_id: created.flow_id,
+        trace_id: *run_id.as_bytes(),
+        depth: created.parent.as_ref().map_or(0, |parent| parent.depth),
+    };
+    let entries = records.iter().map(|record| &record.entry);
+    let scheduler = Scheduler::replay(plan, engine.options().retry.clone(), entries);
+    let mut driver = Driver::new(engine, identity, scheduler.map_err(broken)?);
+    if let Some(Record {
+        entry: Entry::RunFinished {
+            outcome,
+            failed_step,
+        },
+        ..
+    }) = records.last()
+    {
+        driver.finished = Some(driver.finished(outcome, *failed_step));
+        return Ok(driver.into_run(Vec::new()));
+    }
+    let staged = driver.take_up().map_err(broken)?;
+    Ok(driver.into_run(staged))
+}
+
+/// What is the same for all steps of a run.
+struct Identity {
+    run_id: RunId,
+    flow_id: BlobId,
+    trace_id: [u8; 16],
+    depth: u32,
+}
+
+/// The state of the loop.
+struct Driver {
+    engine: Engine,
+    identity: Identity,
+    scheduler: Scheduler,
+    control: Arc<Control>,
+    began: Instant,
+    random: Random,
+    /// Decided, not yet durable.
+    staged: Vec<Entry>,
+    /// To be made once what is staged is durable.
+    attempts: Vec<Attempt>,
+    /// Attempts and waits that are going on.
+    flight: FuturesUnordered<Work>,
+    n_attempts_in_flight: usize,
+    /// What ended and was not looked at yet.
+    done: Vec<Done>,
+    finished: Option<Finished>,
+}
+
+/// What a turn of the loop found.
+enum Turn {
+    /// Attempts or waits ended; they are in `done`.
+    Done,
+    /// The run is to be cancelled, for this reason.
+    Cancelled(String),
+}
+
+impl Driver {
+    fn new(engine: Engine, identity: Identity, scheduler: Scheduler) -> Driver {
+        Driver {
+            engine,
+            identity,
+            scheduler,
+            control: Arc::default(),
+            began: Instant::now(),
+            random: Random::new(),
+            staged: Vec::new(),
+            attempts: Vec::new(),
+            flight: FuturesUnordered::new(),
+            n_attempts_in_flight: 0,
+            done: Vec::new(),
+            finished: None,
+        }
+    }
+
+    /// Turns the loop into the future its owner awaits. `staged` is what has been applied and is
+    /// not durable yet.
+    fn into_run(mut self, staged: Vec<Entry>) -> Run {
+        self.staged = staged;
+        let handle = RunHandle::new(self.identity.run_id, Arc::clone(&self.control));
+        Run::new(handle, Box::pin(self.run()))
+    }
+
+    /// Tells the scheduler that the run goes on in another process, and which of the interrupted
+    /// calls their plugins forbid to repeat.
+    fn take_up(&mut self) -> Result<Vec<Entry>, Contradiction> {
+        let mut staged = vec![Entry::RunResumed];
+        self.scheduler.apply(&Entry::RunResumed)?;
+        for (step, attempt) in self.scheduler.interrupted() {
+            let component = &self.scheduler.plan().step(step).component;
+            if !self.engine.components().resends_unknown(component) {
+                let error = outcome_unknown("the runtime stopped while the step ran");
+                staged.push(Entry::StepFailed {
+                    step,
+                    attempt,
+                    class: Class::Refused,
+                    error,
+                });
+            }
+        }
+        staged[1..]
+            .iter()
+            .try_for_each(|entry| self.scheduler.apply(entry))?;
+        Ok(staged)
+    }
+
+    async fn run(mut self) -> Result<Finished, RunError> {
+        self.began = Instant::now();
+        loop {
+            self.decide();
+            if self.finished.is_some() {
+                // What still runs is pointless from here on; it stops before the end is told.
+                self.stop();
+            }
+            self.commit().await?;
+            if let Some(finished) = self.finished.take() {
+                return Ok(finished);
+            }
+            match self.turn().await? {
+                Turn::Done => self.take_in()?,
+                Turn::Cancelled(reason) => self.on_cancelled(&reason)?,
+            }
+            // Components that always answer at once must not keep the thread from other tasks.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Lets the scheduler draw its conclusions.
+    fn decide(&mut self) {
+        let limit = self.engine.options().limits.run.max(1);
+        loop {
+            let n_busy = self.n_attempts_in_flight + self.attempts.len();
+            match self.scheduler.next(limit.saturating_sub(n_busy)) {
+                None => return,
+                Some(Action::Execute(attempt)) => {
+                    self.staged.push(attempt.entry());
+                    self.attempts.push(attempt);
+                }
+                Some(Action::Wait { step, delay }) => {
+                    self.flight
+                        .push(Work::wait(step, delay.length(self.random.fraction())));
+                }
+                Some(Action::Record(entry)) => {
+                    if let Entry::RunFinished {
+                        outcome,
+                        failed_step,
+                    } = &entry
+                    {
+                        self.finished = Some(self.finished(outcome, *failed_step));
+                    }
+                    self.staged.push(entry);
+                }
+            }
+        }
+    }
+
+    /// Makes what is decided durable, then tells the subscribers.
+    async fn commit(&mut self) -> Result<(), RunError> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let run_id = self.identity.run_id;
+        let first = self.engine.store().append(&run_id, &self.staged).await;
+        let first = first.map_err(|source| RunError::Store { run_id, source })?;
+        self.control
+            .feed
+            .publish(first, self.began.elapsed(), &self.staged);
+        self.staged.clear();
+        Ok(())
+    }
+
+    /// Makes the attempts that are due and waits until something ends.
+    async fn turn(&mut self) -> Result<Turn, RunError> {
+        std::future::poll_fn(|context| {
+            if let Some(reason) = self.control.cancelled(context.waker()) {
+                return Poll::Ready(Ok(Turn::Cancelled(reason.to_owned())));
+            }
+            self.launch(context);
+            while self.done.len() < BATCH
+                && let Poll::Ready(Some(done)) = self.flight.poll_next_unpin(context)
+            {
+                self.n_attempts_in_flight -= usize::from(matches!(done, Done::Attempt { .. }));
+                self.done.push(done);
+            }
+            if !self.done.is_empty() {
+                return Poll::Ready(Ok(Turn::Done));
+            }
+            if self.flight.is_empty() {
+                // A run that can neither end nor go on must not wait for ever.
+                return Poll::Ready(Err(RunError::Stalled {
+                    run_id: self.identity.run_id,
+                }));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Makes the attempts that are due; those that end at once never enter the queue.
+    fn launch(&mut self, context: &mut Context<'_>) {
+        for attempt in std::mem::take(&mut self.attempts) {
+            let mut work = self.work(attempt);
+            match Future::poll(std::pin::Pin::new(&mut work), context) {
+                Poll::Ready(done) => self.done.push(done),
+                Poll::Pending => {
+                    self.n_attempts_in_flight += 1;
+                    self.flight.push(work);
+                }
+            }
+        }
+    }
+
+    /// Hands an attempt to its component.
+    fn work(&mut self, attempt: Attempt) -> Work {
+        let Attempt {
+            step,
+            attempt,
+            input,
+        } = attempt;
+        let planned = self.scheduler.plan().step(step);
+        let clock = if planned.timeout.is_some() {
+            Clock::running()
+        } else {
+            Clock::default()
+        };
+        let invocation = Invocation {
+            component: Arc::clone(&planned.component),
+            input,
+            run_id: self.identity.run_id,
+            flow_id: self.identity.flow_id,
+            step_id: Arc::clone(&planned.id),
+            attempt,
+            deadline: planned.timeout,
+            clock,
+            trace: Trace {
+                trace_id: self.identity.trace_id,
+                span_id: self.random.next().max(1).to_be_bytes(),
+            },
+            depth: self.identity.depth,
+            engine: self.engine.clone(),
+        };
+        Work::attempt(step, attempt, self.engine.components(), invocation)
+    }
+
+    /// Takes in what ended.
+    fn take_in(&mut self) -> Result<(), RunError> {
+        for done in std::mem::take(&mut self.done) {
+            match done {
+                Done::Waited { step } => self.scheduler.wake(step),
+                Done::Attempt {
+                    step,
+                    attempt,
+                    result,
+                } => {
+                    let result = self.forbid_resending(step, result);
+                    let entry = self.scheduler.judge(step, attempt, result);
+                    self.record(entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A plugin may forbid that a call is repeated whose outcome is unknown.
+    fn forbid_resending(
+        &self,
+        step: StepIdx,
+        result: Result<Completion, Failure>,
+    ) -> Result<Completion, Failure> {
+        let component = &self.scheduler.plan().step(step).component;
+        result.map_err(|failure| match failure.class {
+            Class::Unknown if !self.engine.components().resends_unknown(component) => {
+                Failure::new(Class::Refused, outcome_unknown(&failure.error.message))
+            }
+            _ => failure,
+        })
+    }
+
+    fn on_cancelled(&mut self, reason: &str) -> Result<(), RunError> {
+        self.stop();
+        let outcome = Outcome::Failed(ErrorCode::CANCELLED.error(reason));
+        self.finished = Some(self.finished(&outcome, None));
+        self.record(Entry::RunFinished {
+            outcome,
+            failed_step: None,
+        })
+    }
+
+    /// Drops all work, which cancels it.
+    fn stop(&mut self) {
+        self.flight.clear();
+        self.attempts.clear();
+        self.done.clear();
+        self.n_attempts_in_flight = 0;
+    }
+
+    /// Applies a fact and stages it.
+    fn record(&mut self, entry: Entry) -> Result<(), RunError> {
+        let run_id = self.identity.run_id;
+        self.scheduler
+            .apply(&entry)
+            .map_err(|source| RunError::Journal { run_id, source })?;
+        self.staged.push(entry);
+        Ok(())
+    }
+
+    fn finished(&self, outcome: &Outcome, failed_step: Option<StepIdx>) -> Finished {
+        let failed_step = failed_step.map(|step| {
+            let planned = self.scheduler.plan().step(step);
+            FailedStep {
+                step_id: Arc::clone(&planned.id),
+                component: Arc::clone(&planned.component),
+                input: self.scheduler.input(step),
+                attempts: self.scheduler.attempts(step),
+            }
+        });
+        Finished {
+            run_id: self.identity.run_id,
+            outcome: outcome.clone(),
+            failed_step,
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// However the run ends, its subscribers learn that there is no more.
+    fn drop(&mut self) {
+        self.control.feed.close();
+    }
+}
+
+/// Chance, for jitter and span ids: SplitMix64, seeded differently for each run.
+struct Random {
+    state: u64,
+}
+
+impl Random {
+    fn new() -> Random {
+        Random {
+            state: RandomState::new().hash_one(0),
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to 1.
+    fn fraction(&mut self) -> f64 {
+        self.next() as f64 / u64::MAX as f64
+    }
+}

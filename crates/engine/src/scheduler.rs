@@ -1,0 +1,360 @@
+//! Decides what a run does next. Owns the rules: what runs, when, how often, and what a failure
+//! means (`docs`: the flow language, "Execution"). Pure: no clock, no IO, no chance, no tasks, so
+//! that the same entries always lead to the same state.
+//!
+//! A [`Scheduler`] is what the entries of a journal add up to. Facts from outside come in through
+//! [`Scheduler::apply`]; [`Scheduler::next`] says what to do and has already applied what it
+//! decides, so a caller may collect a whole cascade of decisions, make all of it durable with one
+//! write, and only then act on it.
+
+mod failure;
+mod frontier;
+mod replay;
+
+use std::sync::Arc;
+
+use stepflow_flow::error::FlowError;
+use stepflow_flow::evaluate::{Evaluated, Scope, Variables, evaluate};
+use stepflow_flow::outcome::Outcome;
+use stepflow_flow::plan::{CompiledExpression, Plan, StepIdx};
+use stepflow_flow::value::Value;
+use stepflow_store::journal::{Class, Entry, RunCreated};
+
+use crate::retry::{Delay, Retry};
+pub(crate) use failure::outcome_unknown;
+use frontier::{Frontier, Phase};
+pub use replay::Contradiction;
+
+/// The state of a run.
+#[derive(Clone)]
+pub struct Scheduler {
+    plan: Arc<Plan>,
+    retry: Retry,
+    input: Value,
+    variables: Variables,
+    frontier: Frontier,
+    outcomes: Vec<Option<Outcome>>,
+    end: End,
+}
+
+/// How far a run is from its end.
+#[derive(Clone, Debug, PartialEq)]
+enum End {
+    /// The output is not known.
+    Open,
+    /// The output is known; the run ends when all that runs has ended.
+    Output(Outcome),
+    /// Something failed that nothing handles; the run ends now.
+    Failing {
+        error: FlowError,
+        step: Option<StepIdx>,
+    },
+    /// `RunFinished` was applied.
+    Ended,
+}
+
+/// Something to do. The scheduler has applied it already, but it must not be acted on before it is
+/// durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Record this entry.
+    Record(Entry),
+    /// Record that the attempt started ([`Attempt::entry`]), then make it, then apply what
+    /// [`Scheduler::judge`] makes of its result.
+    Execute(Attempt),
+    /// Wait this long, then call [`Scheduler::wake`]. Nothing to record.
+    Wait {
+        /// The step to try again.
+        step: StepIdx,
+        /// The wait.
+        delay: Delay,
+    },
+}
+
+/// An attempt to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The step.
+    pub step: StepIdx,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// The input of the step, evaluated and checked.
+    pub input: Value,
+}
+
+impl Attempt {
+    /// The entry that says that this attempt started.
+    pub fn entry(&self) -> Entry {
+        Entry::StepStarted {
+            step: self.step,
+            attempt: self.attempt,
+        }
+    }
+}
+
+impl Scheduler {
+    /// The state of a run that has just been created.
+    pub fn new(plan: Arc<Plan>, retry: Retry, created: &RunCreated) -> Scheduler {
+        let mut frontier = Frontier::new(plan.steps().len());
+        for &root in plan.roots() {
+            frontier.activate(root);
+        }
+        let output = StepIdx::from_index(plan.steps().len());
+        if !frontier.wait_for(output, plan.output_needs()) {
+            frontier.queue_decision(output);
+        }
+        Scheduler {
+            input: created.input.clone(),
+            variables: Variables::new(&created.variables, plan.variables()),
+            outcomes: vec![None; plan.steps().len()],
+            end: End::Open,
+            frontier,
+            plan,
+            retry,
+        }
+    }
+
+    /// The plan of the run.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The outcome of a step that has one.
+    pub fn outcome(&self, step: StepIdx) -> Option<&Outcome> {
+        self.outcomes.get(step.index())?.as_ref()
+    }
+
+    /// The input of a step, if it can be evaluated by now.
+    pub fn input(&self, step: StepIdx) -> Option<Value> {
+        match self.evaluate(&self.plan.step(step).input) {
+            Evaluated::Value(input) => Some(input),
+            _ => None,
+        }
+    }
+
+    /// How many attempts of a step were made.
+    pub fn attempts(&self, step: StepIdx) -> u32 {
+        self.frontier.step(step).attempt
+    }
+
+    /// The steps that were in flight when the runtime stopped, each with its last attempt.
+    pub fn interrupted(&self) -> impl Iterator<Item = (StepIdx, u32)> {
+        let steps = self.frontier.steps().iter().enumerate();
+        steps
+            .filter(|(_, step)| step.phase == Phase::Interrupted)
+            .map(|(index, step)| (StepIdx::from_index(index), step.attempt))
+    }
+
+    /// Whether the end of the run was applied.
+    pub fn has_ended(&self) -> bool {
+        self.end == End::Ended
+    }
+
+    /// Says what to do next, given how many more attempts may be in flight; `None` when there is
+    /// nothing to do until something happens.
+    pub fn next(&mut self, n_free: usize) -> Option<Action> {
+        loop {
+            if let Some(entry) = self.run_finished() {
+                return Some(self.record(entry));
+            }
+            let action = if let Some(node) = self.frontier.next_decision() {
+                self.decide(node)
+            } else if n_free > 0 {
+                let step = self.frontier.next_attempt()?;
+                self.attempt(step)
+            } else {
+                return None;
+            };
+            if action.is_some() {
+                return action;
+            }
+        }
+    }
+
+    /// The wait before another attempt of this step is over.
+    pub fn wake(&mut self, step: StepIdx) {
+        let it = self.frontier.step_mut(step);
+        if matches!(it.phase, Phase::Delayed(_)) {
+            it.phase = Phase::Due;
+            self.frontier.queue_attempt(step);
+        }
+    }
+
+    /// The end of the run, if it is due: a failure ends it at once, an output when all that runs
+    /// has ended.
+    fn run_finished(&self) -> Option<Entry> {
+        match &self.end {
+            End::Failing { error, step } => Some(Entry::RunFinished {
+                outcome: Outcome::Failed(error.clone()),
+                failed_step: *step,
+            }),
+            End::Output(outcome) if self.frontier.is_at_rest() => Some(Entry::RunFinished {
+                outcome: outcome.clone(),
+                failed_step: None,
+            }),
+            End::Output(_) | End::Open | End::Ended => None,
+        }
+    }
+
+    fn record(&mut self, entry: Entry) -> Action {
+        self.apply(&entry)
+            .expect("the scheduler's own decisions fit its state");
+        Action::Record(entry)
+    }
+
+    /// Moves a node on as far as it goes without a slot.
+    fn decide(&mut self, node: StepIdx) -> Option<Action> {
+        if node.index() == self.outcomes.len() {
+            self.decide_output();
+            return None;
+        }
+        match &self.frontier.step(node).phase {
+            Phase::Needed => {
+                self.open(node);
+                None
+            }
+            Phase::SkipIf => self.decide_skip(node),
+            Phase::Failed(_) => self.decide_failure(node),
+            Phase::Interrupted => self.decide_interrupted(node),
+            Phase::Delayed(delay) => Some(Action::Wait {
+                step: node,
+                delay: **delay,
+            }),
+            // The node has moved on since it was queued, or waits for a slot.
+            Phase::Idle | Phase::Input | Phase::Started | Phase::Due | Phase::Finished => None,
+        }
+    }
+
+    /// Looks at what a needed step needs itself. What its input needs starts at once, even while
+    /// `skipIf` is undecided.
+    fn open(&mut self, step: StepIdx) {
+        let planned = self.plan.step(step);
+        if planned.skip_if.is_none() {
+            self.frontier.step_mut(step).phase = Phase::Input;
+            if !self.frontier.wait_for(step, &planned.input_needs) {
+                self.frontier.queue_attempt(step);
+            }
+            return;
+        }
+        self.frontier.step_mut(step).phase = Phase::SkipIf;
+        if !self.frontier.wait_for(step, &planned.skip_if_needs) {
+            self.frontier.queue_decision(step);
+        }
+        for &need in &planned.input_needs {
+            self.frontier.activate(need);
+        }
+    }
+
+    /// Decides `skipIf`, whose references are all there.
+    fn decide_skip(&mut self, step: StepIdx) -> Option<Action> {
+        let plan = Arc::clone(&self.plan);
+        let planned = plan.step(step);
+        let skip_if = planned
+            .skip_if
+            .as_ref()
+            .expect("only steps with skipIf wait for it");
+        match self.evaluate(skip_if) {
+            Evaluated::Value(value) if !value.is_truthy() => {
+                self.frontier.step_mut(step).phase = Phase::Input;
+                if !self.frontier.wait_for(step, &planned.input_needs) {
+                    self.frontier.queue_attempt(step);
+                }
+                None
+            }
+            Evaluated::Value(_) => Some(self.finish(step, Outcome::Skipped { reason: None })),
+            other => self.not_a_value(step, other),
+        }
+    }
+
+    /// Starts an attempt: its references are there and a slot is free.
+    fn attempt(&mut self, step: StepIdx) -> Option<Action> {
+        let planned = self.plan.step(step);
+        let input = match self.evaluate(&planned.input) {
+            Evaluated::Value(input) => input,
+            other => return self.not_a_value(step, other),
+        };
+        if let Err(error) = failure::check(planned.input_schema.as_ref(), &input, "input") {
+            return Some(self.fail_unattempted(step, error));
+        }
+        let attempt = Attempt {
+            step,
+            attempt: self.frontier.step(step).attempt + 1,
+            input,
+        };
+        self.apply(&attempt.entry())
+            .expect("the scheduler's own decisions fit its state");
+        Some(Action::Execute(attempt))
+    }
+
+    /// Deals with an expression of a step that has no value, or none yet.
+    fn not_a_value(&mut self, step: StepIdx, evaluated: Evaluated) -> Option<Action> {
+        match evaluated {
+            Evaluated::Pending(needs) => {
+                self.frontier.wait_for(step, &needs);
+                None
+            }
+            Evaluated::Skipped { step: cause } => {
+                let reason = self.skip_reason(cause);
+                Some(self.finish(step, Outcome::Skipped { reason }))
+            }
+            Evaluated::Failed(error) => Some(self.fail_unattempted(step, error)),
+            Evaluated::Value(_) => None,
+        }
+    }
+
+    /// Works out the output of the flow, whose references are all there. That may be long before
+    /// the run ends.
+    fn decide_output(&mut self) {
+        let output = StepIdx::from_index(self.outcomes.len());
+        self.end = match self.evaluate(self.plan.output()) {
+            Evaluated::Value(value) => {
+                match failure::check(self.plan.output_schema(), &value, "output") {
+                    Ok(()) => End::Output(Outcome::Success(value)),
+                    Err(error) => End::Failing { error, step: None },
+                }
+            }
+            Evaluated::Skipped { step } => End::Output(Outcome::Skipped {
+                reason: self.skip_reason(step),
+            }),
+            Evaluated::Failed(error) => End::Failing { error, step: None },
+            Evaluated::Pending(needs) => {
+                self.frontier.wait_for(output, &needs);
+                End::Open
+            }
+        };
+    }
+
+    /// Why a step was skipped, where a component said so. What follows from that skip keeps the
+    /// reason.
+    fn skip_reason(&self, step: StepIdx) -> Option<String> {
+        match self.outcome(step) {
+            Some(Outcome::Skipped { reason }) => reason.clone(),
+            _ => None,
+        }
+    }
+
+    fn evaluate(&self, expression: &CompiledExpression) -> Evaluated {
+        let outcomes = |step: StepIdx| self.outcome(step);
+        let scope = Scope {
+            input: &self.input,
+            variables: &self.variables,
+            outcomes: &outcomes,
+        };
+        evaluate(expression, &scope)
+    }
+
+    fn finish(&mut self, step: StepIdx, outcome: Outcome) -> Action {
+        self.record(Entry::StepFinished { step, outcome })
+    }
+
+    /// The step fails without an attempt: an expression or a schema says no.
+    fn fail_unattempted(&mut self, step: StepIdx, error: FlowError) -> Action {
+        let attempt = self.frontier.step(step).attempt;
+        self.record(Entry::StepFailed {
+            step,
+            attempt,
+            class: Class::Refused,
+            error,
+        })
+    }
+}
