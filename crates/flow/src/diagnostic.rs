@@ -185,6 +185,11 @@ impl Diagnostics {
         self.step = step.cloned();
     }
 
+    /// The step that what follows belongs to.
+    pub fn step(&self) -> Option<&Arc<str>> {
+        self.step.as_ref()
+    }
+
     /// Adds an error.
     pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Error, code, span, message.into())

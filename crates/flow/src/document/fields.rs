@@ -71,7 +71,9 @@ impl<'n> Fields<'n> {
 
     /// The value of a key whose null is a value.
     pub fn take_value(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.object
             .iter()
             .find(|(name, _)| spells(name, key))
@@ -85,7 +87,15 @@ impl<'n> Fields<'n> {
         diagnostics: &mut Diagnostics,
     ) -> Option<&'n Node> {
         let found = self.take(key);
-        if found.is_none() && !self.has_misspelled(key) {
+        if found.is_none() {
+            self.missing(key, diagnostics);
+        }
+        found
+    }
+
+    /// Reports that a key is missing, unless a misspelled one will be.
+    pub(crate) fn missing(&self, key: &'static str, diagnostics: &mut Diagnostics) {
+        if !self.has_misspelled(key) {
             diagnostics
                 .error(
                     Code::MissingKey,
@@ -94,7 +104,6 @@ impl<'n> Fields<'n> {
                 )
                 .hint(format!("add `{key}: …`"));
         }
-        found
     }
 
     /// A missing key with a near miss beside it is one mistake, reported as the unknown key.

@@ -1,0 +1,165 @@
+//! JSON Schema: compiled once, checked often.
+//!
+//! Owns what a violation looks like. Nothing is ever fetched, and no pattern can run away. Must not know
+//! what is checked, or what becomes of a violation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, Validator};
+
+use crate::value::Value;
+
+/// A compiled JSON Schema.
+///
+/// ```
+/// use stepflow_flow::{schema::Schema, value::Value};
+/// let schema = Schema::compile(&Value::parse(r#"{"properties": {"n": {"type": "integer"}}}"#).unwrap()).unwrap();
+/// let violations = schema.validate(&Value::parse(r#"{"n": "one"}"#).unwrap()).unwrap_err();
+/// assert_eq!(violations[0].pointer, "/n");
+/// assert_eq!(violations[0].expected.as_deref(), Some("integer"));
+/// ```
+#[derive(Clone)]
+pub struct Schema(Arc<Compiled>);
+
+struct Compiled {
+    value: Value,
+    validator: Validator,
+}
+
+/// Why a value is not a JSON Schema we can use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", at(.pointer))]
+pub struct SchemaError {
+    /// What is wrong.
+    pub message: String,
+    /// The JSON pointer to the place in the schema; empty for the whole.
+    pub pointer: String,
+}
+
+fn at(pointer: &str) -> String {
+    if pointer.is_empty() {
+        String::new()
+    } else {
+        format!(" (at {pointer} of the schema)")
+    }
+}
+
+/// One way in which a value does not fit a schema.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Violation {
+    /// The JSON pointer to the part of the value; empty for the whole.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// The type it should have, where that is what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = if self.pointer.is_empty() {
+            "the value"
+        } else {
+            &self.pointer
+        };
+        write!(f, "{pointer}: {}", self.message)
+    }
+}
+
+impl Schema {
+    /// How many violations are reported for one value.
+    pub const MOST_VIOLATIONS: usize = 50;
+
+    /// How long a violation's message may be.
+    const LONGEST_MESSAGE: usize = 400;
+
+    /// How far a pattern may backtrack before the value counts as a violation.
+    const BACKTRACK_LIMIT: usize = 100_000;
+
+    /// Compiles a schema; references lead only into the schema itself.
+    pub fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+        let tree = schema.to_tree().map_err(|error| SchemaError {
+            message: error.to_string(),
+            pointer: String::new(),
+        })?;
+        let patterns = PatternOptions::fancy_regex().backtrack_limit(Self::BACKTRACK_LIMIT);
+        let validator = jsonschema::options()
+            .with_pattern_options(patterns)
+            .build(&tree);
+        let validator = validator.map_err(|error| SchemaError {
+            message: shortened(&error.to_string(), Self::LONGEST_MESSAGE),
+            pointer: error.instance_path().to_string(),
+        })?;
+        Ok(Schema(Arc::new(Compiled {
+            value: schema.clone(),
+            validator,
+        })))
+    }
+
+    /// The schema as data.
+    pub fn value(&self) -> &Value {
+        &self.0.value
+    }
+
+    /// Checks a value; at most [`Schema::MOST_VIOLATIONS`] are reported.
+    pub fn validate(&self, value: &Value) -> Result<(), Vec<Violation>> {
+        let tree = value.to_tree().map_err(|error| {
+            let message = format!("it cannot be checked: {error}");
+            vec![Violation {
+                pointer: String::new(),
+                message,
+                expected: None,
+            }]
+        })?;
+        if self.0.validator.is_valid(&tree) {
+            return Ok(());
+        }
+        let errors = self
+            .0
+            .validator
+            .iter_errors(&tree)
+            .take(Self::MOST_VIOLATIONS);
+        Err(errors.map(|error| violation(&error)).collect())
+    }
+}
+
+fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
+    let expected = match error.kind() {
+        ValidationErrorKind::Type { kind } => Some(type_names(kind)),
+        _ => None,
+    };
+    // The offending value may be large or secret, so it is left out of the message.
+    let message = shortened(&error.masked().to_string(), Schema::LONGEST_MESSAGE);
+    Violation {
+        pointer: error.instance_path().to_string(),
+        message,
+        expected,
+    }
+}
+
+fn type_names(kind: &jsonschema::error::TypeKind) -> String {
+    use jsonschema::error::TypeKind;
+    match kind {
+        TypeKind::Single(name) => name.to_string(),
+        TypeKind::Multiple(names) => {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            names.join(" or ")
+        }
+    }
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(longest)])
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({:?})", self.0.value)
+    }
+}
