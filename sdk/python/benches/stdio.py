@@ -73,7 +73,11 @@ def request(id: int, component: str) -> bytes:
 @contextmanager
 def child(arguments: list[str], folder: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     process = subprocess.Popen(
-        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, bufsize=0
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=folder,
+        bufsize=0,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -113,7 +117,9 @@ def round_trip(requests: IO[bytes], answers: IO[bytes], component: str, n: int) 
     return (time.perf_counter() - started) / n
 
 
-def pipelined(requests: IO[bytes], answers: IO[bytes], component: str, n: int, window: int = 64) -> float:
+def pipelined(
+    requests: IO[bytes], answers: IO[bytes], component: str, n: int, window: int = 64
+) -> float:
     """Calls a second with a window of calls in flight: as many new requests as answers came, in one write."""
     lines = [request(id, component) for id in range(1, n + 1)]
     started = time.perf_counter()
@@ -141,8 +147,12 @@ def main() -> None:
         Path(folder, "bench_server.py").write_text(SERVER)
         serve = ["-m", "stepflow_sdk", "bench_server:server"]
         floor_trip, floor_rate = measure(["-c", ECHO], folder, "add")
-        print(f"{'':34}{'round trip':>12}{'of floor':>10}{'calls/s, 64 in flight':>24}{'of floor':>10}")
-        print(f"{'floor: readline + msgspec echo':34}{floor_trip * 1e6:9.1f} µs{1:10.2f}{floor_rate:24,.0f}{1:10.2f}")
+        print(
+            f"{'':34}{'round trip':>12}{'of floor':>10}{'calls/s, 64 in flight':>24}{'of floor':>10}"
+        )
+        print(
+            f"{'floor: readline + msgspec echo':34}{floor_trip * 1e6:9.1f} µs{1:10.2f}{floor_rate:24,.0f}{1:10.2f}"
+        )
         rows = [
             ("plain component", "add"),
             ("async component", "add_async"),

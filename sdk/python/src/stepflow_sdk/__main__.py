@@ -83,7 +83,9 @@ def load(target: str | None) -> StepflowServer:
         return StepflowServer()
     module_name, colon, attribute = target.partition(":")
     if not module_name or (colon and not attribute):
-        raise LoadError(f"{target!r} does not name a server: write module:attribute, as in my_server:server")
+        raise LoadError(
+            f"{target!r} does not name a server: write module:attribute, as in my_server:server"
+        )
     module = _module(module_name)
     found: object = module
     for part in (attribute or "server").split("."):
@@ -106,12 +108,18 @@ def _module(name: str) -> object:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):
-            hint = f" (give the module's name, not its file: {name[:-3]})" if name.endswith(".py") else ""
+            hint = (
+                f" (give the module's name, not its file: {name[:-3]})"
+                if name.endswith(".py")
+                else ""
+            )
             raise LoadError(
                 f"there is no module {name!r} in {os.getcwd()} or among the installed packages{hint}"  # noqa: PTH109
             ) from error
         traceback.print_exc()
-        raise LoadError(f"{name} failed to import: it needs the module {missing!r}, which is not installed") from error
+        raise LoadError(
+            f"{name} failed to import: it needs the module {missing!r}, which is not installed"
+        ) from error
     except BaseException as error:
         traceback.print_exc()
         raise LoadError(f"{name} failed to import: {type(error).__name__}: {error}") from error
@@ -121,7 +129,11 @@ def _no_attribute(module: object, module_name: str, attribute: str) -> str:
     from stepflow_sdk.server import StepflowServer  # noqa: PLC0415 - as in main
 
     servers = [key for key, value in vars(module).items() if isinstance(value, StepflowServer)]
-    there = f"; it has the server {', '.join(servers)}" if servers else "; it has no StepflowServer at all"
+    there = (
+        f"; it has the server {', '.join(servers)}"
+        if servers
+        else "; it has no StepflowServer at all"
+    )
     return f"the module {module_name} has no {attribute!r}{there}"
 
 

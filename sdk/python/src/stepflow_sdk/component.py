@@ -27,7 +27,11 @@ class Component:
     """A callable that flows can use as a step."""
 
     def __init__(
-        self, function: Callable[..., Any], *, name: str | None = None, description: str | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
     ) -> None:
         self.signature = signature.read(function)
         self.function = function
@@ -43,7 +47,9 @@ class Component:
     def info(self) -> ComponentInfo:
         """Returns what listings show."""
         output = schema.of_type(self.signature.output_type, mode="serialization")
-        return ComponentInfo(self.path, self.description, schema.of_type(self.signature.input_type), output)
+        return ComponentInfo(
+            self.path, self.description, schema.of_type(self.signature.input_type), output
+        )
 
     def decode(self, text: msgspec.Raw) -> Any:
         """Decodes an input to the type its function asks for.
@@ -115,5 +121,7 @@ def _pydantic_violations(error: BaseException) -> list[Violation] | None:
     found: list[Violation] = []
     for it in cast("list[dict[str, Any]]", listed()):
         place = "".join(f"/{token}" for token in it.get("loc", ()))
-        found.append(Violation(base + place, str(it.get("msg", "does not fit")), {"type": it.get("type")}))
+        found.append(
+            Violation(base + place, str(it.get("msg", "does not fit")), {"type": it.get("type")})
+        )
     return found[: schema.MAX_VIOLATIONS]

@@ -6,7 +6,7 @@ Both are thin: one list of operations stands behind them.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -80,13 +80,13 @@ class _ContextBase:
         return self._invocation.params.idempotency_key
 
     @property
-    def deadline(self) -> datetime.datetime | None:
+    def deadline(self) -> dt.datetime | None:
         """When the runtime stops waiting for this call, in UTC; None where it does not say."""
         milliseconds = self._invocation.params.deadline_ms
         if milliseconds is None:
             return None
         moment = self._invocation.received + milliseconds / 1000
-        return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
+        return dt.datetime.fromtimestamp(moment, dt.timezone.utc)
 
     @property
     def time_left(self) -> float | None:
@@ -147,7 +147,12 @@ class _ContextBase:
         return _Operation(protocol.FLOWS_EVALUATE, params, EvaluateResult)
 
     def _submit(
-        self, flow_id: str, inputs: Sequence[Any], overrides: Any, max_concurrency: int | None, key: str | None
+        self,
+        flow_id: str,
+        inputs: Sequence[Any],
+        overrides: Any,
+        max_concurrency: int | None,
+        key: str | None,
     ) -> _Operation[Batch]:
         params = {
             "flow_id": flow_id,
@@ -158,7 +163,9 @@ class _ContextBase:
         }
         return _Operation(protocol.FLOWS_SUBMIT_BATCH, params, Batch)
 
-    def _get_batch(self, batch_id: str, *, wait: bool, include_results: bool) -> _Operation[BatchStatus]:
+    def _get_batch(
+        self, batch_id: str, *, wait: bool, include_results: bool
+    ) -> _Operation[BatchStatus]:
         params = {"batch_id": batch_id, "wait": wait, "include_results": include_results}
         return _Operation(protocol.FLOWS_GET_BATCH, params, BatchStatus)
 
@@ -180,7 +187,7 @@ class Context(_ContextBase):
 
     >>> async def count(input: dict, context: Context) -> str:
     ...     return await context.put_blob({"n": len(input)})
-    """  # noqa: D400, D415
+    """  # noqa: D415
 
     @classmethod
     def of(cls, other: _ContextBase) -> Context:
@@ -221,7 +228,9 @@ class Context(_ContextBase):
             FlowFailed: It failed, with the flow's own code and data.
             FlowSkipped: It was skipped.
         """
-        return _outcome((await self._call(self._evaluate(flow, input, overrides, variables, key))).result)
+        return _outcome(
+            (await self._call(self._evaluate(flow, input, overrides, variables, key))).result
+        )
 
     async def submit_batch(
         self,
@@ -240,7 +249,9 @@ class Context(_ContextBase):
         self, batch_id: str, *, wait: bool = False, include_results: bool = True
     ) -> BatchStatus:
         """Returns how far a batch is; with `wait`, once it has ended."""
-        return await self._call(self._get_batch(batch_id, wait=wait, include_results=include_results))
+        return await self._call(
+            self._get_batch(batch_id, wait=wait, include_results=include_results)
+        )
 
     async def metadata(self) -> Metadata:
         """Returns the `metadata` of this call's flow and step."""
@@ -308,7 +319,9 @@ class SyncContext(_ContextBase):
         flow_id = flow if isinstance(flow, str) else self.put_blob(flow, "flow")
         return self._call(self._submit(flow_id, inputs, overrides, max_concurrency, key))
 
-    def get_batch(self, batch_id: str, *, wait: bool = False, include_results: bool = True) -> BatchStatus:
+    def get_batch(
+        self, batch_id: str, *, wait: bool = False, include_results: bool = True
+    ) -> BatchStatus:
         """Returns how far a batch is; with `wait`, once it has ended."""
         return self._call(self._get_batch(batch_id, wait=wait, include_results=include_results))
 
@@ -403,7 +416,8 @@ def _read(operation: _Operation[T], answer: Raw) -> T:
         return msgspec.json.decode(answer, type=operation.result)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StepflowError(
-            ErrorCode.INTERNAL, f"the runtime's answer to {operation.method} cannot be read: {error}"
+            ErrorCode.INTERNAL,
+            f"the runtime's answer to {operation.method} cannot be read: {error}",
         ) from error
 
 
@@ -414,4 +428,6 @@ def _outcome(result: FlowResult) -> Any:
         raise FlowSkipped(result.reason)
     if result.error is not None:
         raise FlowFailed(result.error.code, result.error.message, result.error.data)
-    raise FlowFailed(ErrorCode.COMPONENT_FAILED, f"the flow ended as {result.outcome!r} without saying why")
+    raise FlowFailed(
+        ErrorCode.COMPONENT_FAILED, f"the flow ended as {result.outcome!r} without saying why"
+    )

@@ -78,7 +78,9 @@ class RemoteError(StepflowError):
 class PeerClosed(StepflowError):
     """The runtime went away while a call back waited for its answer."""
 
-    def __init__(self, message: str = "the runtime closed the connection before it answered") -> None:
+    def __init__(
+        self, message: str = "the runtime closed the connection before it answered"
+    ) -> None:
         super().__init__(ErrorCode.RESOURCE_UNAVAILABLE, message)
 
 
@@ -99,12 +101,14 @@ class FlowSkipped(StepflowError):
 
     def __init__(self, reason: str | None = None) -> None:
         message = "the evaluated flow was skipped" + (f": {reason}" if reason else "")
-        super().__init__(ErrorCode.COMPONENT_FAILED, message, {"reason": reason} if reason else None)
+        super().__init__(
+            ErrorCode.COMPONENT_FAILED, message, {"reason": reason} if reason else None
+        )
         self.reason = reason
         """Why it was skipped, where the flow said so."""
 
 
-class SkipStep(Exception):  # noqa: N818 - it is no error: it tells the flow that this step has nothing to do
+class SkipStep(Exception):
     """Raised by a component to skip its step instead of producing an output.
 
     >>> raise SkipStep("no new orders")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Invocation", "current"]
 
-current: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("stepflow_invocation", default=None)
+current: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar(
+    "stepflow_invocation", default=None
+)
 """The invocation whose component runs here; how a `print` finds its step."""
 
 _PACKAGE = str(Path(__file__).parent)
@@ -124,10 +125,14 @@ class Invocation:
             return self.peer.error_frame(self.id, self.cancelled)
         wrapped = message.success(self.id, _Executed(result))
         try:
-            frame = jsontext.encode(result, what=f"the result of {self.component.path}", wrapped=wrapped)
+            frame = jsontext.encode(
+                result, what=f"the result of {self.component.path}", wrapped=wrapped
+            )
         except jsontext.NotJson as error:
             data = {"exception_type": "NotJson"}
-            return self.peer.error_frame(self.id, StepflowError(ErrorCode.COMPONENT_FAILED, str(error), data))
+            return self.peer.error_frame(
+                self.id, StepflowError(ErrorCode.COMPONENT_FAILED, str(error), data)
+            )
         return self.peer.fitting(self.id, frame)
 
     def _failure(self, error: BaseException) -> bytes:
@@ -136,7 +141,10 @@ class Invocation:
         if isinstance(error, SkipStep):
             skipped = {"reason": error.reason} if error.reason else {}
             return self.peer.fitting(
-                self.id, jsontext.encode(message.success(self.id, {"skipped": skipped}), what="the skip reason")
+                self.id,
+                jsontext.encode(
+                    message.success(self.id, {"skipped": skipped}), what="the skip reason"
+                ),
             )
         if not isinstance(error, StepflowError):
             error = _component_failed(self.component.path, error)
@@ -203,14 +211,20 @@ class Invocation:
 
 def _component_failed(path: str, error: BaseException) -> StepflowError:
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     try:
         text = str(error)
         trace = "".join(traceback.format_exception(kind, error, _own_frames(error.__traceback__)))
     except Exception:  # noqa: BLE001 - an exception's own __str__ may raise
         text, trace = "(its message cannot be shown)", ""
     summary = f"{path} failed: {kind.__name__}" + (f": {text}" if text else "")
-    return StepflowError(ErrorCode.COMPONENT_FAILED, summary, {"exception_type": name, "traceback": trace})
+    return StepflowError(
+        ErrorCode.COMPONENT_FAILED, summary, {"exception_type": name, "traceback": trace}
+    )
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:

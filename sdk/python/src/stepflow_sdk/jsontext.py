@@ -26,17 +26,21 @@ class PydanticModel(Protocol):
     """The part of a pydantic model this SDK uses; pydantic itself is never imported."""
 
     @classmethod
-    def model_validate(cls, obj: Any) -> Any: ...  # noqa: D102
+    def model_validate(cls, obj: Any) -> Any: ...
     @classmethod
-    def model_validate_json(cls, json_data: bytes) -> Any: ...  # noqa: D102
+    def model_validate_json(cls, json_data: bytes) -> Any: ...
     @classmethod
-    def model_json_schema(cls, *, mode: str = ...) -> dict[str, Any]: ...  # noqa: D102
-    def model_dump(self, *, mode: str = ..., by_alias: bool = ...) -> Any: ...  # noqa: D102
+    def model_json_schema(cls, *, mode: str = ...) -> dict[str, Any]: ...
+    def model_dump(self, *, mode: str = ..., by_alias: bool = ...) -> Any: ...
 
 
 def is_pydantic_model(kind: Any) -> TypeGuard[type[PydanticModel]]:
     """Tells whether `kind` is a pydantic model class, without importing pydantic."""
-    return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__") and hasattr(kind, "model_validate")
+    return (
+        isinstance(kind, type)
+        and hasattr(kind, "__pydantic_validator__")
+        and hasattr(kind, "model_validate")
+    )
 
 
 def _decode_foreign(kind: type, value: Any) -> Any:
@@ -112,7 +116,9 @@ def _children(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, (list, tuple, AbstractSet)):
         return [(str(index), child) for index, child in enumerate(cast("list[Any]", value))]
     if isinstance(value, msgspec.Struct):
-        return [(name, getattr(value, name)) for name in value.__struct_fields__ if hasattr(value, name)]
+        return [
+            (name, getattr(value, name)) for name in value.__struct_fields__ if hasattr(value, name)
+        ]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     return []
@@ -129,14 +135,22 @@ def _why_not(value: Any, what: str, error: BaseException) -> str:
         for token, child in _children(culprit):
             try:
                 _encoder.encode(child)
-            except (TypeError, ValueError, OverflowError, NotImplementedError, RecursionError) as inner:
+            except (
+                TypeError,
+                ValueError,
+                OverflowError,
+                NotImplementedError,
+                RecursionError,
+            ) as inner:
                 pointer, culprit, reason = f"{pointer}/{token}", child, inner
                 break
         else:
             break
     if isinstance(reason, RecursionError):
         return f"{what} is nested too deeply or contains itself"
-    return f"{what}{_at(pointer)} is a {type(culprit).__qualname__}, which JSON cannot hold: {reason}"
+    return (
+        f"{what}{_at(pointer)} is a {type(culprit).__qualname__}, which JSON cannot hold: {reason}"
+    )
 
 
 def _at(pointer: str) -> str:

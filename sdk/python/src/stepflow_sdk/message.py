@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
-__all__ = ["Envelope", "Id", "Malformed", "RpcError", "decode", "error_frame", "request_frame", "success", "sought_id"]
+__all__ = [
+    "Envelope",
+    "Id",
+    "Malformed",
+    "RpcError",
+    "decode",
+    "error_frame",
+    "request_frame",
+    "sought_id",
+    "success",
+]
 
 Id = int | str
 """A request's id. `1` and `"1"` are two ids; both are echoed as they came."""
@@ -72,10 +82,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode(frame: bytes) -> Envelope | Malformed:
-    """Reads one frame; never raises."""
+    """Reads one frame; never raises. A byte order mark and white space around it are tolerated."""
     try:
         return _decode_envelope(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if frame.startswith(_BOM):
+            return decode(frame[len(_BOM) :])
         return _diagnose(frame, error)
 
 
@@ -101,26 +113,30 @@ def request_frame(method: str, params: Any, id: Id | None = None) -> bytes:
 
 def _diagnose(frame: bytes, error: BaseException) -> Malformed:
     """Finds out what is wrong with a frame the fast decoder refused."""
-    if frame.startswith(_BOM):
-        return decode(frame[len(_BOM) :])
     try:
         message = json.loads(frame.decode(), parse_constant=_refuse_constant)
     except RecursionError:
-        return Malformed("it is nested too deeply", sought_id(frame[:4096], frame[-4096:]), answer=True)
+        return Malformed(
+            "it is nested too deeply", sought_id(frame[:4096], frame[-4096:]), answer=True
+        )
     except ValueError:
         return Malformed(f"it is not JSON: {error}")
     if isinstance(message, list):
-        return Malformed("batches are not part of this protocol: send one message a frame", answer=True)
+        return Malformed(
+            "batches are not part of this protocol: send one message a frame", answer=True
+        )
     if not isinstance(message, dict):
         return Malformed("it is JSON, but no JSON-RPC message (an object)")
-    fields: dict[str, Any] = message
+    fields = cast("dict[str, Any]", message)
     id = fields.get("id")
     if isinstance(id, str) and "\\u" in ascii(id) and not _is_sendable(id):
         id = None
     is_response = "method" not in fields and ("result" in fields or "error" in fields)
     if isinstance(id, bool) or not isinstance(id, (int, str, type(None))):
         return Malformed("its id is neither a string nor an integer", answer=not is_response)
-    return Malformed(f"it is no JSON-RPC 2.0 message: {error}", id, answer=id is not None and not is_response)
+    return Malformed(
+        f"it is no JSON-RPC 2.0 message: {error}", id, answer=id is not None and not is_response
+    )
 
 
 def _is_sendable(text: str) -> bool:
@@ -145,7 +161,7 @@ _TAIL = re.compile(rf"[,{{]\s*{_ID}\s*(?:,\s*{_SCALAR}\s*)*\}}\s*\Z".encode())
 def sought_id(head: bytes, tail: bytes) -> Id | None:
     """Looks for the id of a message of which only the first and the last bytes are kept.
 
-    Only members that stand beside `jsonrpc` and `method` at either end count, so an id inside params is not taken for it.
+    Only members that stand beside `jsonrpc` and `method` at either end count: an id inside params is not the message's.
     """
     found = _HEAD.search(head) or _TAIL.search(tail)
     if found is None:

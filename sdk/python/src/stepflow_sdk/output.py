@@ -40,6 +40,6 @@ class StepOutput(io.TextIOWrapper):
 def to_stderr(text: str, stream: TextIO | None = None) -> None:
     """Writes one line to stderr, which the runtime keeps and shows; a closed stderr is nothing to die of."""
     try:
-        print(text, file=stream or sys.stderr, flush=True)  # noqa: T201 - this is the place for it
+        print(text, file=stream or sys.stderr, flush=True)
     except (OSError, ValueError):
         return

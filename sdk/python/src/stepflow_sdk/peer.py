@@ -7,7 +7,6 @@ loops: frames come in by `receive`, go out by the link, and whatever runs compon
 from __future__ import annotations
 
 import random
-
 import threading
 import time
 from contextlib import AbstractContextManager
@@ -134,10 +133,7 @@ class Peer:
         try:
             result = self._router.request(self, envelope)
             if isinstance(result, Invocation):
-                if id in self._running:
-                    raise StepflowError(ErrorCode.INVALID_REQUEST, f"a request with the id {id!r} is still running")
-                self._running[id] = result
-                return result
+                return self._started(id, result)
             self.link.post(self._frame(id, result))
         except StepflowError as error:
             self._refuse(id, error)
@@ -145,26 +141,47 @@ class Peer:
             self._refuse(id, StepflowError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"))
         return None
 
+    def _started(self, id: Id, invocation: Invocation) -> Invocation:
+        if id in self._running:
+            raise StepflowError(
+                ErrorCode.INVALID_REQUEST, f"a request with the id {id!r} is still running"
+            )
+        self._running[id] = invocation
+        return invocation
+
     def _on_response(self, envelope: Envelope) -> None:
         waiter = self._pending.pop(envelope.id, None) if envelope.id is not None else None
         error = bytes(envelope.error)
         if waiter is None:
             # A late answer is not an error: its caller may have been cancelled.
             if envelope.id is None and error not in (b"", b"null"):
-                _report(f"the runtime reported an error without an id: {error[:500].decode('utf-8', 'replace')}")
+                _report(
+                    f"the runtime reported an error without an id: {error[:500].decode('utf-8', 'replace')}"
+                )
             return
         if error not in (b"", b"null"):
             waiter.fail(_remote_error(error))
         elif bytes(envelope.result):
             waiter.resolve(envelope.result)
         else:
-            waiter.fail(StepflowError(ErrorCode.INTERNAL, "the runtime's answer has neither result nor error"))
+            waiter.fail(
+                StepflowError(
+                    ErrorCode.INTERNAL, "the runtime's answer has neither result nor error"
+                )
+            )
 
     def _on_malformed(self, frame: Malformed) -> None:
         if frame.answer:
-            self._refuse(frame.id, StepflowError(ErrorCode.INVALID_REQUEST, f"not a valid request: {frame.reason}"))
+            self._refuse(
+                frame.id,
+                StepflowError(ErrorCode.INVALID_REQUEST, f"not a valid request: {frame.reason}"),
+            )
         elif frame.id is not None and (waiter := self._pending.pop(frame.id, None)):
-            waiter.fail(StepflowError(ErrorCode.INTERNAL, f"the runtime's answer cannot be read: {frame.reason}"))
+            waiter.fail(
+                StepflowError(
+                    ErrorCode.INTERNAL, f"the runtime's answer cannot be read: {frame.reason}"
+                )
+            )
 
     def _refuse(self, id: Id | None, error: StepflowError) -> None:
         self.link.post(self.error_frame(id, error))
@@ -270,7 +287,9 @@ def _remote_error(text: bytes) -> RemoteError:
         error = msgspec.json.decode(text, type=RpcError)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         shown = text[:500].decode("utf-8", "replace")
-        return RemoteError(ErrorCode.INTERNAL, f"the runtime answered an error that cannot be read: {shown}")
+        return RemoteError(
+            ErrorCode.INTERNAL, f"the runtime answered an error that cannot be read: {shown}"
+        )
     return RemoteError(error.code, error.message, error.data)
 
 

@@ -30,11 +30,15 @@ class Router:
         self._methods: dict[str, _Entry] = {}
         self._notifications: dict[str, _Entry] = {}
 
-    def method(self, name: str, params: type[P], handler: Callable[[Peer, int | str, P], Any]) -> None:
+    def method(
+        self, name: str, params: type[P], handler: Callable[[Peer, int | str, P], Any]
+    ) -> None:
         """Adds a method. Its handler gets peer, id and params, and returns a result or an `Invocation`."""
         self._methods[name] = (jsontext.decoder(params).decode, handler)
 
-    def notification(self, name: str, params: type[P], handler: Callable[[Peer, None, P], None]) -> None:
+    def notification(
+        self, name: str, params: type[P], handler: Callable[[Peer, None, P], None]
+    ) -> None:
         """Adds a notification's handler."""
         self._notifications[name] = (jsontext.decoder(params).decode, handler)
 
@@ -65,7 +69,9 @@ class Router:
             return
         decode, handler = entry
         try:
-            params = decode(envelope.params if bytes(envelope.params) not in (b"", b"null") else b"{}")
+            params = decode(
+                envelope.params if bytes(envelope.params) not in (b"", b"null") else b"{}"
+            )
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
             return
         handler(peer, None, params)
@@ -80,7 +86,9 @@ class Router:
 def _invalid_params(envelope: Envelope, error: BaseException) -> StepflowError:
     if not isinstance(error, msgspec.ValidationError):
         problem = jsontext.text_problem(error)
-        return StepflowError(ErrorCode.INVALID_PARAMS, f"the params of {envelope.method} cannot be read: {problem}")
+        return StepflowError(
+            ErrorCode.INVALID_PARAMS, f"the params of {envelope.method} cannot be read: {problem}"
+        )
     pointer, message = schema.pointer_of(str(error))
     if missing := _missing_field(message):
         pointer = f"{pointer}/{missing}"

@@ -152,7 +152,9 @@ def _check(schema: Any, value: Any, at: str, scope: _Scope) -> Iterator[Violatio
             yield from _check(scope.resolve(reference), value, at, scope)
         if (wanted := rules.get("type")) is not None and not _fits(wanted, value):
             names = cast("list[str]", wanted) if isinstance(wanted, list) else [str(wanted)]
-            yield Violation(at, f"expected {' or '.join(names)}, got {_kind_of(value)}", {"type": wanted})
+            yield Violation(
+                at, f"expected {' or '.join(names)}, got {_kind_of(value)}", {"type": wanted}
+            )
             return
         yield from _check_values(rules, value, at)
         yield from _check_combinations(rules, value, at, scope)
@@ -254,7 +256,9 @@ def _check_array(rules: Schema, value: list[Any], at: str, scope: _Scope) -> Ite
     prefix: list[Any] = rules.get("prefixItems", [])
     rest = rules.get("items", True)
     for index, child in enumerate(value):
-        yield from _check(prefix[index] if index < len(prefix) else rest, child, f"{at}/{index}", scope)
+        yield from _check(
+            prefix[index] if index < len(prefix) else rest, child, f"{at}/{index}", scope
+        )
 
 
 def _token(name: str) -> str:

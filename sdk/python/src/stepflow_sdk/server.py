@@ -6,6 +6,7 @@ Owns the table of components and the handshake. Which transport carries it is de
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, overload
 
@@ -80,10 +81,14 @@ class StepflowServer:
         return {path: component.info() for path, component in self._components.items()}
 
     @overload
-    def component(self, function: F, /, *, name: str | None = ..., description: str | None = ...) -> F: ...
+    def component(
+        self, function: F, /, *, name: str | None = ..., description: str | None = ...
+    ) -> F: ...
 
     @overload
-    def component(self, /, *, name: str | None = ..., description: str | None = ...) -> Callable[[F], F]: ...
+    def component(
+        self, /, *, name: str | None = ..., description: str | None = ...
+    ) -> Callable[[F], F]: ...
 
     def component(
         self, function: Any = None, /, *, name: str | None = None, description: str | None = None
@@ -105,10 +110,12 @@ class StepflowServer:
             ComponentDefinitionError: It cannot be a component as it is written, or the name is taken.
         """
         if function is None:
-            return lambda it: self.component(it, name=name, description=description)
+            return functools.partial(self.component, name=name, description=description)
         added = Component(function, name=name, description=description)
         if added.path in self._components:
-            raise ComponentDefinitionError(f"there is a component {added.path} already: give this one another name")
+            raise ComponentDefinitionError(
+                f"there is a component {added.path} already: give this one another name"
+            )
         self._components[added.path] = added
         return function
 
@@ -117,7 +124,7 @@ class StepflowServer:
 
         >>> if __name__ == "__main__":  # doctest: +SKIP
         ...     server.run()
-        """  # noqa: D400, D415
+        """  # noqa: D415
         from stepflow_sdk.transport import stdio  # noqa: PLC0415 - takes hold of signals and descriptors
 
         stdio.serve(
@@ -195,7 +202,10 @@ class _Methods:
             params.protocol_prefix,
         )
         return InitializeResult(
-            PROTOCOL_VERSION, self._server.implementation, self._server.max_message_bytes, CAPABILITIES
+            PROTOCOL_VERSION,
+            self._server.implementation,
+            self._server.max_message_bytes,
+            CAPABILITIES,
         )
 
     def initialized(self, peer: Peer, _id: None, _params: dict[str, Any]) -> None:
@@ -227,5 +237,6 @@ class _Methods:
         if self._handshake_required and not peer.ready:
             missing = "initialize" if peer.session is None else "the initialized notification"
             raise StepflowError(
-                ErrorCode.NOT_INITIALIZED, f"components are served after the handshake: {missing} has not arrived"
+                ErrorCode.NOT_INITIALIZED,
+                f"components are served after the handshake: {missing} has not arrived",
             )

@@ -19,8 +19,14 @@ from stepflow_sdk.errors import ComponentDefinitionError
 
 __all__ = ["ContextKind", "Signature", "read"]
 
-CONTEXT_NAMES = {"Context": "async", "StepflowContext": "async", "SyncContext": "sync"}
 ContextKind = typing.Literal["async", "sync"]
+"""Which of the two contexts a component takes."""
+
+_CONTEXT_NAMES: dict[str, ContextKind] = {
+    "Context": "async",
+    "StepflowContext": "async",
+    "SyncContext": "sync",
+}
 
 
 class Signature(Struct, frozen=True):
@@ -62,7 +68,9 @@ def read(function: Callable[..., Any]) -> Signature:
     name = getattr(inner, "__name__", None) or type(inner).__name__
     target = inner if inspect.isroutine(inner) else type(inner).__call__
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise ComponentDefinitionError(f"{name} yields; a component returns one value: return a list instead")
+        raise ComponentDefinitionError(
+            f"{name} yields; a component returns one value: return a list instead"
+        )
     parameters = _parameters(function, name, bound)
     hints = _Hints(target, name)
     context_name, context_kind = _context_of(parameters, hints, name)
@@ -80,13 +88,15 @@ def read(function: Callable[..., Any]) -> Signature:
     input_name = fields[0].name if len(fields) == 1 else None
     return Signature(
         name=name,
-        description=_description(inner),
+        description=_description(inner, target),
         is_async=is_async,
         input_type=_input_type(name, fields, hints),
         output_type=_shown(hints.of_return()),
         input_name=input_name,
         field_names=tuple(it.name for it in fields) if len(fields) > 1 else None,
-        positional=tuple(it.name for it in parameters if it.kind is not inspect.Parameter.KEYWORD_ONLY),
+        positional=tuple(
+            it.name for it in parameters if it.kind is not inspect.Parameter.KEYWORD_ONLY
+        ),
         context_name=context_name,
         context_kind=context_kind,
     )
@@ -103,11 +113,15 @@ def _unwrapped(function: Callable[..., Any]) -> tuple[Callable[..., Any], set[st
     return function, bound
 
 
-def _parameters(function: Callable[..., Any], name: str, bound: set[str]) -> list[inspect.Parameter]:
+def _parameters(
+    function: Callable[..., Any], name: str, bound: set[str]
+) -> list[inspect.Parameter]:
     try:
         signature = inspect.signature(function)
     except ValueError as error:
-        raise ComponentDefinitionError(f"{name} has no readable signature; wrap it in a def") from error
+        raise ComponentDefinitionError(
+            f"{name} has no readable signature; wrap it in a def"
+        ) from error
     found: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
@@ -148,10 +162,11 @@ class _Hints:
         else:
             members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
             words = [
-                it.__name__ for it in members if getattr(it, "__module__", "") == "stepflow_sdk.context"
+                str(getattr(it, "__name__", ""))
+                for it in members
+                if getattr(it, "__module__", "") == "stepflow_sdk.context"
             ]
-        kinds = [CONTEXT_NAMES[word] for word in words if word in CONTEXT_NAMES]
-        return cast("ContextKind", kinds[0]) if kinds else None
+        return next((_CONTEXT_NAMES[word] for word in words if word in _CONTEXT_NAMES), None)
 
     def _resolved(self, annotation: Any, where: str) -> Any:
         if annotation is None:
@@ -190,7 +205,9 @@ def _is_union(annotation: Any) -> bool:
 def _context_of(
     parameters: list[inspect.Parameter], hints: _Hints, name: str
 ) -> tuple[str | None, ContextKind | None]:
-    found = [(it.name, kind) for it in parameters if (kind := hints.context_kind(it.name)) is not None]
+    found: list[tuple[str, ContextKind]] = [
+        (it.name, kind) for it in parameters if (kind := hints.context_kind(it.name)) is not None
+    ]
     if len(found) > 1:
         raise ComponentDefinitionError(f"{name} asks for the context more than once")
     return found[0] if found else (None, None)
@@ -201,9 +218,6 @@ def _input_type(name: str, fields: list[inspect.Parameter], hints: _Hints) -> An
         return Any
     if len(fields) == 1:
         return _shown(hints.of(fields[0].name))
-    for field in fields:
-        if field.kind is inspect.Parameter.POSITIONAL_ONLY:
-            raise ComponentDefinitionError(f"{name}: {field.name} is positional-only, but fields go by name")
     # Required fields may follow optional ones in a signature with keyword-only parameters; in a struct all go by name.
     members: list[Any] = [
         (it.name, _shown(hints.of(it.name)))
@@ -230,7 +244,6 @@ def _shown(kind: Any) -> Any:
     return Any if kind in (typing.NoReturn, inspect.Parameter.empty) else kind
 
 
-def _description(inner: Callable[..., Any]) -> str | None:
-    if not inspect.isroutine(inner) and type(inner).__doc__ == getattr(type(type(inner)), "__doc__", None):
-        return None
-    return inspect.getdoc(inner) or None
+def _description(inner: Callable[..., Any], target: Callable[..., Any]) -> str | None:
+    text = inner.__doc__ if inspect.isroutine(inner) else type(inner).__doc__ or target.__doc__
+    return inspect.cleandoc(text) if text else None

@@ -100,7 +100,11 @@ class _Compiled:
     def __init__(self, function: Callable[..., Any], input_schema: dict[str, Any] | None) -> None:
         self.input_schema = input_schema
         self._function = function
-        names = [it.name for it in inspect.signature(function).parameters.values() if it.default is it.empty]
+        names = [
+            it.name
+            for it in inspect.signature(function).parameters.values()
+            if it.default is it.empty
+        ]
         self._wants_context = "context" in inspect.signature(function).parameters
         self._fields = [name for name in names if name != "context"]
         self._is_async = inspect.iscoroutinefunction(function)
@@ -112,7 +116,9 @@ class _Compiled:
         if len(self._fields) <= 1:
             return self._function(**dict.fromkeys(self._fields, input), **named)
         if not isinstance(input, Mapping):
-            raise TypeError(f"the code takes the fields {', '.join(self._fields)}, but its input is no object")
+            raise TypeError(
+                f"the code takes the fields {', '.join(self._fields)}, but its input is no object"
+            )
         fields = cast("Mapping[str, Any]", input)
         accepted = inspect.signature(self._function).parameters
         return self._function(**{key: fields[key] for key in fields if key in accepted}, **named)
@@ -122,7 +128,9 @@ def _blob(blob_id: str, data: Any) -> UdfBlob:
     try:
         return msgspec.convert(data, UdfBlob)
     except msgspec.ValidationError as error:
-        raise _bad_code(blob_id, f"it has no {{code, input_schema?, function_name?}}: {error}") from error
+        raise _bad_code(
+            blob_id, f"it has no {{code, input_schema?, function_name?}}: {error}"
+        ) from error
 
 
 def _compile(blob_id: str, blob: UdfBlob) -> _Compiled:
@@ -132,7 +140,7 @@ def _compile(blob_id: str, blob: UdfBlob) -> _Compiled:
     except SyntaxError as error:
         line = f" in line {error.lineno}" if error.lineno else ""
         raise _bad_code(blob_id, f"its code is not valid Python{line}: {error.msg}") from error
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise _bad_code(blob_id, str(error)) from error
     return _Compiled(function, blob.input_schema)
 
@@ -159,11 +167,15 @@ def _function(blob: UdfBlob, place: str) -> Callable[..., Any]:
         if isinstance(last.value, ast.Name) and (found := _defined(module, last.value.id)):
             return _named(_executed(module, place), found)
         return _wrapped([*module.body[:-1], ast.Return(last.value)], place)
-    functions = [it.name for it in module.body if isinstance(it, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    functions = [
+        it.name for it in module.body if isinstance(it, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
     if len(functions) == 1:
         return _named(_executed(module, place), functions[0])
     if functions:
-        raise ValueError(f"its code has several functions ({', '.join(functions)}): say which in function_name")
+        raise ValueError(
+            f"its code has several functions ({', '.join(functions)}): say which in function_name"
+        )
     raise ValueError("its code has neither a return, nor a function, nor an expression at its end")
 
 
@@ -219,7 +231,9 @@ def _named(names: dict[str, Any], name: str) -> Callable[..., Any]:
     found = names.get(name)
     if not callable(found):
         known = [key for key, value in names.items() if inspect.isfunction(value)]
-        raise ValueError(f"its code defines no function {name!r}; it defines {', '.join(known) or 'none'}")
+        raise ValueError(
+            f"its code defines no function {name!r}; it defines {', '.join(known) or 'none'}"
+        )
     return cast("Callable[..., Any]", found)
 
 
@@ -232,5 +246,7 @@ def _readable(value: Any) -> Any:
 
 def _bad_code(blob_id: str, problem: str) -> StepflowError:
     return StepflowError(
-        ErrorCode.INVALID_INPUT, f"the blob {blob_id} cannot be run: {problem}", {"blob_id": blob_id}
+        ErrorCode.INVALID_INPUT,
+        f"the blob {blob_id} cannot be run: {problem}",
+        {"blob_id": blob_id},
     )

@@ -19,7 +19,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Crew:
         self._pass_lead()
 
     @contextlib.contextmanager
-    def blocking(self) -> Iterator[None]:
+    def blocking(self) -> Generator[None, None, None]:
         """Is entered by a component's thread that waits for an answer: it gives up its place, and the lead."""
         self._pick_up_baton()
         with self._slots:

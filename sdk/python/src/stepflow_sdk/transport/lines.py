@@ -25,7 +25,9 @@ class LineReader:
     A longer line is thrown away while it comes in; `on_oversized(size, head, tail)` then gets its length and both ends.
     """
 
-    def __init__(self, descriptor: int, limit: int, on_oversized: Callable[[int, bytes, bytes], None]) -> None:
+    def __init__(
+        self, descriptor: int, limit: int, on_oversized: Callable[[int, bytes, bytes], None]
+    ) -> None:
         self._descriptor = descriptor
         self._limit = limit
         self._on_oversized = on_oversized

@@ -96,7 +96,9 @@ class _StdioLink:
         return self._crew.blocking()
 
 
-def serve(router: Router, *, max_message_bytes: int, max_threads: int = DEFAULT_MAX_THREADS) -> NoReturn:
+def serve(
+    router: Router, *, max_message_bytes: int, max_threads: int = DEFAULT_MAX_THREADS
+) -> NoReturn:
     """Serves the runtime at the other end of stdin and stdout, then ends the process.
 
     It ends when stdin does, whatever components are doing then: the runtime is gone, and so is everyone who could
@@ -123,7 +125,9 @@ def serve(router: Router, *, max_message_bytes: int, max_threads: int = DEFAULT_
         writer.flush()
         loop.stop()
 
-    crew = Crew(LineReader(wire.reads, max_message_bytes, on_oversized), writer, loop, on_end, max_threads)
+    crew = Crew(
+        LineReader(wire.reads, max_message_bytes, on_oversized), writer, loop, on_end, max_threads
+    )
     peer = Peer(router, _StdioLink(writer, crew))
     crew.start(peer)
     loop.run()
