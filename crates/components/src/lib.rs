@@ -1,1 +1,26 @@
-//! To be written.
+//! Every way to run a component: where the engine meets the protocol.
+//!
+//! Owns routing, the plugins behind it, the processes and connections behind those, and what component servers may call
+//! back. Must not know how a run is scheduled, nor read the environment, configuration files or the command line: all of
+//! that comes in as [`Options`].
+//!
+//! # Layout
+//!
+//! - [`options`]: what the configuration says, as plain data
+//! - [`routes`]: from a component's path to a plugin and the name the plugin knows it by
+//! - [`plugins`]: the port that the engine calls; finds the plugin, checks input and output
+//! - [`remote`]: component servers: supervision, calls, call backs
+//! - [`builtin`]: the components that come with the runtime, one file each
+//! - [`mock`]: components with fixed answers, for tests
+//! - [`schemas`]: inputs and outputs against what a component says of itself
+
+pub mod builtin;
+pub mod mock;
+pub mod options;
+pub mod plugins;
+pub mod remote;
+pub mod routes;
+pub mod schemas;
+
+pub use options::Options;
+pub use plugins::Plugins;

@@ -1,0 +1,329 @@
+//! Keeps one instance of a component server alive: Connecting → Ready(generation) → Backoff → Failed. Every start is a
+//! new generation with a new handshake; nothing is patched in place.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use stepflow_protocol::Session;
+use stepflow_protocol::component::List;
+use stepflow_protocol::lifecycle::Empty;
+use stepflow_rpc::peer::Connection;
+use stepflow_rpc::transport::child::Child;
+use tokio::sync::Notify;
+use tokio::sync::OnceCell;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing::warn;
+
+use super::Unavailable;
+use super::callbacks::Executions;
+use super::connector::Stdio;
+use crate::options::Restart;
+use crate::schemas::Schemas;
+
+/// How long a server may take to list its components before it is used without their schemas.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server that was started and initialised.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) generation: u64,
+    pub(super) session: Session,
+    pub(super) executions: Executions,
+    schemas: OnceCell<Option<Schemas>>,
+    connection: Connection,
+    child: Child,
+}
+
+impl Ready {
+    pub(super) fn new(
+        generation: u64,
+        session: Session,
+        connection: Connection,
+        child: Child,
+        executions: Executions,
+    ) -> Self {
+        Ready {
+            generation,
+            session,
+            executions,
+            schemas: OnceCell::new(),
+            connection,
+            child,
+        }
+    }
+
+    /// What the server says of its components; asked once a generation, and done without when it does not say.
+    pub(super) async fn schemas(&self, plugin: &str) -> Option<&Schemas> {
+        if let Some(schemas) = self.schemas.get() {
+            return schemas.as_ref();
+        }
+        let ask = async || {
+            let list = self.session.peer().call::<List>(&Empty {});
+            match tokio::time::timeout(LIST_TIMEOUT, list).await {
+                Ok(Ok(list)) => Some(Schemas::compile(plugin, &list.components)),
+                Ok(Err(error)) => {
+                    warn!(plugin, %error, "the server does not list its components; inputs are not checked");
+                    None
+                }
+                Err(_) => {
+                    warn!(
+                        plugin,
+                        "the server does not list its components in time; inputs are not checked"
+                    );
+                    None
+                }
+            }
+        };
+        self.schemas.get_or_init(ask).await.as_ref()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Nobody asked for it yet.
+    Idle,
+    Connecting,
+    Ready(Arc<Ready>),
+    Backoff,
+    Failed(Unavailable),
+}
+
+/// A handle to the task that keeps an instance alive.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    state: watch::Receiver<State>,
+    wanted: Arc<Notify>,
+    stop: CancellationToken,
+    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Supervisor {
+    /// Makes the task; it starts the server when the first call asks for it.
+    pub(super) fn start(name: Arc<str>, connector: Stdio, restart: Restart) -> Self {
+        let (publish, state) = watch::channel(State::Idle);
+        let wanted = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
+        let keeper = Keeper {
+            name,
+            connector,
+            restart,
+            publish,
+            wanted: Arc::clone(&wanted),
+            stop: stop.clone(),
+            generation: 0,
+            failures: 0,
+        };
+        let task = tokio::spawn(keeper.run());
+        Supervisor {
+            state,
+            wanted,
+            stop,
+            task: std::sync::Mutex::new(Some(task)),
+        }
+    }
+
+    /// A server that takes calls: the present one, or the next that comes up.
+    ///
+    /// # Errors
+    /// [`Unavailable`] once the supervisor has given up; it may try again when asked later.
+    pub(super) async fn ready(&self) -> Result<Arc<Ready>, Unavailable> {
+        if let State::Ready(ready) = &*self.state.borrow()
+            && !ready.session.peer().is_closed()
+        {
+            return Ok(Arc::clone(ready));
+        }
+        self.wanted.notify_one();
+        let mut state = self.state.clone();
+        let settled = state
+            .wait_for(|state| match state {
+                State::Ready(ready) => !ready.session.peer().is_closed(),
+                State::Failed(_) => true,
+                State::Idle | State::Connecting | State::Backoff => false,
+            })
+            .await;
+        match settled.as_deref() {
+            Ok(State::Ready(ready)) => Ok(Arc::clone(ready)),
+            Ok(State::Failed(why)) => Err(why.clone()),
+            Ok(_) | Err(_) => Err(Unavailable {
+                reason: "the runtime is shutting down".into(),
+            }),
+        }
+    }
+
+    /// Ends the server and waits until its process is gone.
+    pub(super) async fn shut_down(&self) {
+        self.stop.cancel();
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            warn!(%error, "a supervisor ended badly");
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Keeper {
+    name: Arc<str>,
+    connector: Stdio,
+    restart: Restart,
+    publish: watch::Sender<State>,
+    wanted: Arc<Notify>,
+    stop: CancellationToken,
+    generation: u64,
+    /// How many lives in a row ended before a sustained uptime.
+    failures: u32,
+}
+
+/// How one life of the server ended.
+struct Death {
+    reason: String,
+    is_permanent: bool,
+    lived: Duration,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let stop = self.stop.clone();
+        if self.or_stopped(self.wanted.notified()).await.is_none() {
+            return;
+        }
+        while !stop.is_cancelled() {
+            let Some(death) = self.live().await else {
+                return;
+            };
+            if self.rest(death).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Starts the server and waits for its end; `None` when we are to stop.
+    async fn live(&mut self) -> Option<Death> {
+        self.publish.send_replace(State::Connecting);
+        self.generation += 1;
+        let connected = self
+            .or_stopped(self.connector.connect(self.generation))
+            .await?;
+        let ready = match connected {
+            Ok(ready) => Arc::new(ready),
+            Err(error) => {
+                return Some(Death {
+                    reason: error.reason,
+                    is_permanent: error.is_permanent,
+                    lived: Duration::ZERO,
+                });
+            }
+        };
+        let born = Instant::now();
+        info!(plugin = %self.name, generation = ready.generation, pid = ready.child.pid(), "component server ready");
+        self.publish.send_replace(State::Ready(Arc::clone(&ready)));
+        let ended = self.or_stopped(ready.connection.closed()).await;
+        // Calls may still hold the server; its process must be gone all the same.
+        let exit = ready.child.shut_down().await;
+        let closed = ended?;
+        let reason = match closed {
+            stepflow_rpc::Closed::Exited(_) => exit.to_string(),
+            closed => format!("{closed}; {exit}"),
+        };
+        Some(Death {
+            reason,
+            is_permanent: false,
+            lived: born.elapsed(),
+        })
+    }
+
+    /// Waits until it is time for the next life; `None` when we are to stop.
+    async fn rest(&mut self, death: Death) -> Option<()> {
+        let Death {
+            reason,
+            is_permanent,
+            lived,
+        } = death;
+        if lived >= self.restart.sustained_uptime {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        let tries = self.restart.max_restarts.saturating_add(1);
+        if is_permanent || self.failures >= tries {
+            return self.give_up(reason, is_permanent).await;
+        }
+        let delay = self.delay();
+        warn!(
+            plugin = %self.name,
+            "component server ended (failure {} of {tries}), starting it again in {}: {reason}",
+            self.failures,
+            stepflow_flow::duration::print(delay),
+        );
+        self.publish.send_replace(State::Backoff);
+        self.or_stopped(tokio::time::sleep(delay)).await
+    }
+
+    async fn give_up(&mut self, reason: String, is_permanent: bool) -> Option<()> {
+        let reason = if is_permanent {
+            reason
+        } else {
+            format!(
+                "it failed {} times in a row; the last time {reason}",
+                self.failures
+            )
+        };
+        warn!(plugin = %self.name, "component server given up: {reason}");
+        self.publish.send_replace(State::Failed(Unavailable {
+            reason: reason.into(),
+        }));
+        self.or_stopped(tokio::time::sleep(self.restart.probe_after))
+            .await?;
+        // From here on a call waits for the next attempt instead of failing; calls before this got their answer.
+        let _answered = self.wanted.notified().now_or_never();
+        self.publish.send_replace(State::Idle);
+        self.or_stopped(self.wanted.notified()).await?;
+        self.failures = self.restart.max_restarts;
+        Some(())
+    }
+
+    /// The first restart comes at once, later ones ever more slowly.
+    fn delay(&self) -> Duration {
+        match self.failures {
+            0 | 1 => Duration::ZERO,
+            failures => {
+                let backoff = &self.restart.backoff;
+                let share = if backoff.jitter {
+                    1.0 - chance() / 2.0
+                } else {
+                    1.0
+                };
+                backoff.delay(failures - 1).mul_f64(share)
+            }
+        }
+    }
+
+    async fn or_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+/// A number from 0 to 1, random enough that servers that died together do not return together.
+fn chance() -> f64 {
+    use std::hash::BuildHasher;
+    let random = std::hash::RandomState::new().hash_one(());
+    (random >> 11) as f64 / (1u64 << 53) as f64
+}
