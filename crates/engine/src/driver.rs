@@ -54,11 +54,7 @@ pub(crate) fn start(engine: Engine, request: Request) -> Run {
 }
 
 /// Prepares the loop of a run that has a journal.
-pub(crate) async fn resume(
-    engine: Engine,
-    run_id: RunId,
-    plan: Arc<Plan>,
-) -> Result<Run, RunError> {
+pub(crate) async fn resume(engine: Engine, run_id: RunId, plan: Plan) -> Result<Run, RunError> {
     let records = engine.store().load(&run_id).await;
     let records = records.map_err(|source| RunError::Store { run_id, source })?;
     let broken = |source| RunError::Journal { run_id, source };
@@ -70,7 +66,7 @@ pub(crate) async fn resume(
         Some(_) => return Err(broken(Contradiction::NotCreated)),
         None => return Err(RunError::NoSuchRun { run_id }),
     };
-    if created.overrides.is_null() && created.flow_id != *plan.flow_id() {
+    if created.overrides.is_null() && created.flow_id != plan.flow_id() {
         return Err(broken(Contradiction::OtherFlow {
             recorded: created.flow_id.to_string(),
             given: plan.flow_id().to_string(),

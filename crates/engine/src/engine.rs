@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::schema::{Schema, Violation};
-use stepflow_flow::value::Value;
+use stepflow_flow::value::{Kind, Value};
 use stepflow_store::journal::Parent;
 use stepflow_store::{RunId, Store};
 
@@ -15,6 +15,7 @@ use crate::component::Components;
 use crate::driver;
 use crate::retry::Retry;
 use crate::run::{Run, RunError};
+use crate::scheduler::variables;
 
 /// Runs flows on components, with a store as memory. Cheap to clone; clones are the same engine.
 ///
@@ -80,7 +81,7 @@ impl Default for Limits {
 pub struct Request {
     /// The flow, checked and compiled. Store the flow it was compiled from (as a blob) if the run
     /// is to outlive the process: the journal names it by its id only.
-    pub plan: Arc<Plan>,
+    pub plan: Plan,
     /// The content id of the flow as it was given: not the plan's where overrides were applied.
     pub flow_id: BlobId,
     /// The input of the flow.
@@ -99,9 +100,9 @@ pub struct Request {
 
 impl Request {
     /// A top-level run of this flow with this input, and nothing special about it.
-    pub fn new(plan: Arc<Plan>, input: Value) -> Request {
+    pub fn new(plan: Plan, input: Value) -> Request {
         Request {
-            flow_id: *plan.flow_id(),
+            flow_id: plan.flow_id(),
             plan,
             input,
             variables: Value::null(),
@@ -118,7 +119,10 @@ impl Request {
 #[non_exhaustive]
 pub enum StartError {
     /// The input or the variables do not fit the flow's schema for them.
-    #[error("the {subject} of the flow does not fit its schema: {}", violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error(
+        "the {subject} of the flow does not fit its schema: {}",
+        listed(violations)
+    )]
     Invalid {
         /// What does not fit.
         subject: Subject,
@@ -133,6 +137,11 @@ pub enum StartError {
         /// The limit.
         limit: u32,
     },
+}
+
+fn listed(violations: &[Violation]) -> String {
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 /// What a schema of a flow is about.
@@ -190,11 +199,7 @@ impl Engine {
             return Err(StartError::TooDeep { limit });
         }
         check(Subject::Input, request.plan.input_schema(), &request.input)?;
-        check(
-            Subject::Variables,
-            request.plan.variables_schema(),
-            &request.variables,
-        )?;
+        check_variables(&request.plan, &request.variables)?;
         Ok(driver::start(self.clone(), request))
     }
 
@@ -206,7 +211,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal cannot be read, or does not fit the plan.
-    pub async fn resume(&self, run_id: RunId, plan: Arc<Plan>) -> Result<Run, RunError> {
+    pub async fn resume(&self, run_id: RunId, plan: Plan) -> Result<Run, RunError> {
         driver::resume(self.clone(), run_id, plan).await
     }
 }
@@ -219,6 +224,28 @@ fn check(subject: Subject, schema: Option<&Schema>, value: &Value) -> Result<(),
             subject,
             violations,
         })
+}
+
+/// Checks the variables as the run will see them, defaults included.
+fn check_variables(plan: &Plan, given: &Value) -> Result<(), StartError> {
+    if !matches!(given.kind(), Kind::Object | Kind::Null) {
+        let violation = Violation {
+            pointer: String::new(),
+            message: format!("variables come as an object, not as {}", given.kind()),
+            expected: Some(Kind::Object.name().to_owned()),
+        };
+        return Err(StartError::Invalid {
+            subject: Subject::Variables,
+            violations: vec![violation],
+        });
+    }
+    let variables = variables::effective(plan, given);
+    let object = variables.iter().map(|(name, value)| (name, value.clone()));
+    check(
+        Subject::Variables,
+        plan.variables_schema(),
+        &Value::object(object),
+    )
 }
 
 impl fmt::Debug for Engine {

@@ -1,9 +1,9 @@
 //! When a failed attempt is made again, and how long to wait before. Owns the budgets that are not
-//! a flow's own and the arithmetic of backoff; must not know time or chance, which the driver adds.
+//! a flow's own and adds chance to the waits; must not know time.
 
 use std::time::Duration;
 
-use stepflow_flow::flow::{Backoff, BackoffType};
+use stepflow_flow::flow::Backoff;
 
 /// The retries that a flow does not ask for: of what was surely not done, or may be done twice
 /// (protocol specification, "Outcome classes and retries").
@@ -33,11 +33,9 @@ impl Default for Retry {
 
 fn exponential(min_delay: Duration, max_delay: Duration) -> Backoff {
     Backoff {
-        kind: BackoffType::Exponential,
         min_delay,
         max_delay,
-        factor: 2.0,
-        jitter: true,
+        ..Backoff::default()
     }
 }
 
@@ -54,10 +52,10 @@ pub struct Delay {
 }
 
 impl Delay {
-    /// The wait before retry number `n_before + 1`.
-    pub(crate) fn of(backoff: &Backoff, n_before: u32) -> Delay {
+    /// The wait before a retry, counted from 1.
+    pub(crate) fn before(retry: u32, backoff: &Backoff) -> Delay {
         Delay {
-            backoff: nth(backoff, n_before),
+            backoff: backoff.delay(retry),
             jitter: backoff.jitter,
             at_least: Duration::ZERO,
         }
@@ -72,29 +70,4 @@ impl Delay {
         };
         self.backoff.mul_f64(share).max(self.at_least)
     }
-}
-
-/// The wait of a backoff after `n_before` retries, before chance.
-fn nth(backoff: &Backoff, n_before: u32) -> Duration {
-    let growth = match backoff.kind {
-        BackoffType::Constant => 1.0,
-        BackoffType::Exponential => backoff
-            .factor
-            .powi(i32::try_from(n_before).unwrap_or(i32::MAX)),
-        BackoffType::Fibonacci => fibonacci(n_before),
-    };
-    let seconds = backoff.min_delay.as_secs_f64() * growth;
-    // Growth may be infinite after many retries; the longest wait is then the right one.
-    let delay = Duration::try_from_secs_f64(seconds).unwrap_or(backoff.max_delay);
-    delay.min(backoff.max_delay)
-}
-
-/// 1, 1, 2, 3, 5, …
-fn fibonacci(n: u32) -> f64 {
-    let (mut this, mut next) = (1.0, 1.0);
-    // Beyond this the number is larger than any wait.
-    for _ in 0..n.min(100) {
-        (this, next) = (next, this + next);
-    }
-    this
 }

@@ -9,9 +9,9 @@
 
 mod failure;
 mod frontier;
+mod needs;
 mod replay;
-
-use std::sync::Arc;
+pub(crate) mod variables;
 
 use stepflow_flow::error::FlowError;
 use stepflow_flow::evaluate::{Evaluated, Scope, Variables, evaluate};
@@ -28,7 +28,7 @@ pub use replay::Contradiction;
 /// The state of a run.
 #[derive(Clone)]
 pub struct Scheduler {
-    plan: Arc<Plan>,
+    plan: Plan,
     retry: Retry,
     input: Value,
     variables: Variables,
@@ -51,6 +51,27 @@ enum End {
     },
     /// `RunFinished` was applied.
     Ended,
+}
+
+/// Where a step stands, for whoever watches or looks back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stage<'a> {
+    /// Nothing needs it so far.
+    Idle,
+    /// It is needed and waits: for other steps, for a free slot, or for its error to be handled.
+    Waiting,
+    /// An attempt is going on.
+    Running {
+        /// The number of that attempt.
+        attempt: u32,
+    },
+    /// An attempt failed or was interrupted, and another one will follow.
+    Retrying {
+        /// The number of the attempt that failed.
+        attempt: u32,
+    },
+    /// It has its outcome.
+    Finished(&'a Outcome),
 }
 
 /// Something to do. The scheduler has applied it already, but it must not be acted on before it is
@@ -94,18 +115,18 @@ impl Attempt {
 
 impl Scheduler {
     /// The state of a run that has just been created.
-    pub fn new(plan: Arc<Plan>, retry: Retry, created: &RunCreated) -> Scheduler {
+    pub fn new(plan: Plan, retry: Retry, created: &RunCreated) -> Scheduler {
         let mut frontier = Frontier::new(plan.steps().len());
         for &root in plan.roots() {
             frontier.activate(root);
         }
-        let output = StepIdx::from_index(plan.steps().len());
+        let output = StepIdx::new(plan.steps().len());
         if !frontier.wait_for(output, plan.output_needs()) {
             frontier.queue_decision(output);
         }
         Scheduler {
             input: created.input.clone(),
-            variables: Variables::new(&created.variables, plan.variables()),
+            variables: variables::effective(&plan, &created.variables),
             outcomes: vec![None; plan.steps().len()],
             end: End::Open,
             frontier,
@@ -115,18 +136,28 @@ impl Scheduler {
     }
 
     /// The plan of the run.
-    pub fn plan(&self) -> &Arc<Plan> {
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The outcome of a step that has one.
-    pub fn outcome(&self, step: StepIdx) -> Option<&Outcome> {
-        self.outcomes.get(step.index())?.as_ref()
+    /// Where a step stands.
+    pub fn stage(&self, step: StepIdx) -> Stage<'_> {
+        let it = self.frontier.step(step);
+        let attempt = it.attempt;
+        match &it.phase {
+            Phase::Idle => Stage::Idle,
+            Phase::Needed | Phase::SkipIf | Phase::Input | Phase::Failed(_) => Stage::Waiting,
+            Phase::Started => Stage::Running { attempt },
+            Phase::Interrupted | Phase::Delayed(_) | Phase::Due => Stage::Retrying { attempt },
+            Phase::Finished => {
+                Stage::Finished(self.outcome(step).expect("a finished step has an outcome"))
+            }
+        }
     }
 
     /// The input of a step, if it can be evaluated by now.
     pub fn input(&self, step: StepIdx) -> Option<Value> {
-        match self.evaluate(&self.plan.step(step).input) {
+        match evaluate(&self.plan.step(step).input, self) {
             Evaluated::Value(input) => Some(input),
             _ => None,
         }
@@ -142,7 +173,7 @@ impl Scheduler {
         let steps = self.frontier.steps().iter().enumerate();
         steps
             .filter(|(_, step)| step.phase == Phase::Interrupted)
-            .map(|(index, step)| (StepIdx::from_index(index), step.attempt))
+            .map(|(index, step)| (StepIdx::new(index), step.attempt))
     }
 
     /// Whether the end of the run was applied.
@@ -153,7 +184,7 @@ impl Scheduler {
     /// Says what to do next, given how many more attempts may be in flight; `None` when there is
     /// nothing to do until something happens.
     pub fn next(&mut self, n_free: usize) -> Option<Action> {
-        loop {
+        while !self.has_ended() {
             if let Some(entry) = self.run_finished() {
                 return Some(self.record(entry));
             }
@@ -169,6 +200,7 @@ impl Scheduler {
                 return action;
             }
         }
+        None
     }
 
     /// The wait before another attempt of this step is over.
@@ -204,7 +236,7 @@ impl Scheduler {
 
     /// Moves a node on as far as it goes without a slot.
     fn decide(&mut self, node: StepIdx) -> Option<Action> {
-        if node.index() == self.outcomes.len() {
+        if node.place() == self.outcomes.len() {
             self.decide_output();
             return None;
         }
@@ -247,13 +279,13 @@ impl Scheduler {
 
     /// Decides `skipIf`, whose references are all there.
     fn decide_skip(&mut self, step: StepIdx) -> Option<Action> {
-        let plan = Arc::clone(&self.plan);
+        let plan = self.plan.clone();
         let planned = plan.step(step);
         let skip_if = planned
             .skip_if
             .as_ref()
             .expect("only steps with skipIf wait for it");
-        match self.evaluate(skip_if) {
+        match evaluate(skip_if, self) {
             Evaluated::Value(value) if !value.is_truthy() => {
                 self.frontier.step_mut(step).phase = Phase::Input;
                 if !self.frontier.wait_for(step, &planned.input_needs) {
@@ -262,16 +294,17 @@ impl Scheduler {
                 None
             }
             Evaluated::Value(_) => Some(self.finish(step, Outcome::Skipped { reason: None })),
-            other => self.not_a_value(step, other),
+            other => self.not_a_value(step, skip_if, other),
         }
     }
 
     /// Starts an attempt: its references are there and a slot is free.
     fn attempt(&mut self, step: StepIdx) -> Option<Action> {
-        let planned = self.plan.step(step);
-        let input = match self.evaluate(&planned.input) {
+        let plan = self.plan.clone();
+        let planned = plan.step(step);
+        let input = match evaluate(&planned.input, self) {
             Evaluated::Value(input) => input,
-            other => return self.not_a_value(step, other),
+            other => return self.not_a_value(step, &planned.input, other),
         };
         if let Err(error) = failure::check(planned.input_schema.as_ref(), &input, "input") {
             return Some(self.fail_unattempted(step, error));
@@ -287,9 +320,15 @@ impl Scheduler {
     }
 
     /// Deals with an expression of a step that has no value, or none yet.
-    fn not_a_value(&mut self, step: StepIdx, evaluated: Evaluated) -> Option<Action> {
+    fn not_a_value(
+        &mut self,
+        step: StepIdx,
+        expression: &CompiledExpression,
+        evaluated: Evaluated,
+    ) -> Option<Action> {
         match evaluated {
-            Evaluated::Pending(needs) => {
+            Evaluated::Pending(_) => {
+                let needs = needs::missing(expression, self);
                 self.frontier.wait_for(step, &needs);
                 None
             }
@@ -305,8 +344,8 @@ impl Scheduler {
     /// Works out the output of the flow, whose references are all there. That may be long before
     /// the run ends.
     fn decide_output(&mut self) {
-        let output = StepIdx::from_index(self.outcomes.len());
-        self.end = match self.evaluate(self.plan.output()) {
+        let output = StepIdx::new(self.outcomes.len());
+        self.end = match evaluate(self.plan.output(), self) {
             Evaluated::Value(value) => {
                 match failure::check(self.plan.output_schema(), &value, "output") {
                     Ok(()) => End::Output(Outcome::Success(value)),
@@ -317,7 +356,8 @@ impl Scheduler {
                 reason: self.skip_reason(step),
             }),
             Evaluated::Failed(error) => End::Failing { error, step: None },
-            Evaluated::Pending(needs) => {
+            Evaluated::Pending(_) => {
+                let needs = needs::missing(self.plan.output(), self);
                 self.frontier.wait_for(output, &needs);
                 End::Open
             }
@@ -333,16 +373,6 @@ impl Scheduler {
         }
     }
 
-    fn evaluate(&self, expression: &CompiledExpression) -> Evaluated {
-        let outcomes = |step: StepIdx| self.outcome(step);
-        let scope = Scope {
-            input: &self.input,
-            variables: &self.variables,
-            outcomes: &outcomes,
-        };
-        evaluate(expression, &scope)
-    }
-
     fn finish(&mut self, step: StepIdx, outcome: Outcome) -> Action {
         self.record(Entry::StepFinished { step, outcome })
     }
@@ -356,5 +386,23 @@ impl Scheduler {
             class: Class::Refused,
             error,
         })
+    }
+}
+
+impl Scope for Scheduler {
+    fn input(&self) -> &Value {
+        &self.input
+    }
+
+    fn variable(&self, name: &str) -> Option<&Value> {
+        self.variables.get(name)
+    }
+
+    fn outcome(&self, step: StepIdx) -> Option<&Outcome> {
+        self.outcomes.get(step.place())?.as_ref()
+    }
+
+    fn step_id(&self, step: StepIdx) -> &str {
+        &self.plan.step(step).id
     }
 }

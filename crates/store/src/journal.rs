@@ -35,6 +35,7 @@ pub enum Entry {
     /// An attempt of a step was handed to its component, or is about to be.
     StepStarted {
         /// The step.
+        #[serde(with = "place")]
         step: StepIdx,
         /// Counts from 1 and only ever rises, whatever the reason of the new attempt.
         attempt: u32,
@@ -45,6 +46,7 @@ pub enum Entry {
     /// turns it into a skip or a value.
     StepFailed {
         /// The step.
+        #[serde(with = "place")]
         step: StepIdx,
         /// The attempt that failed; 0 when there was none (its input could not be computed).
         attempt: u32,
@@ -56,6 +58,7 @@ pub enum Entry {
     /// A step ended. Written once per step.
     StepFinished {
         /// The step.
+        #[serde(with = "place")]
         step: StepIdx,
         /// What expressions will see, or the failure that ends the run.
         outcome: Outcome,
@@ -65,7 +68,11 @@ pub enum Entry {
         /// The result of the flow.
         outcome: Outcome,
         /// The step whose failure nobody handled, when that is why the run failed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "place::optional"
+        )]
         failed_step: Option<StepIdx>,
     },
 }
@@ -184,5 +191,37 @@ mod milliseconds {
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+/// A step as its place in the plan.
+mod place {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use stepflow_flow::plan::StepIdx;
+
+    pub fn serialize<S: Serializer>(step: &StepIdx, serializer: S) -> Result<S::Ok, S::Error> {
+        step.place().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StepIdx, D::Error> {
+        Ok(StepIdx::new(u32::deserialize(deserializer)? as usize))
+    }
+
+    pub mod optional {
+        use super::{Deserialize, Deserializer, Serialize, Serializer, StepIdx};
+
+        pub fn serialize<S: Serializer>(
+            step: &Option<StepIdx>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            step.map(StepIdx::place).serialize(serializer)
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<StepIdx>, D::Error> {
+            let place = Option::<u32>::deserialize(deserializer)?;
+            Ok(place.map(|place| StepIdx::new(place as usize)))
+        }
     }
 }

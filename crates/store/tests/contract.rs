@@ -132,7 +132,7 @@ async fn concurrent_appends_leave_no_gaps(store: &Store) {
 }
 
 fn every_kind_of_entry() -> Vec<Entry> {
-    let step = StepIdx::from_index(0);
+    let step = StepIdx::new(0);
     let error = ErrorCode::BUSY
         .error("later")
         .with_data(value(r#"{"retry_after_ms":5}"#));
@@ -206,7 +206,7 @@ fn entries_survive_their_written_form() {
 /// Journals outlive the programs that wrote them, so their form must not change by accident.
 #[test]
 fn entries_have_a_lasting_form() {
-    let step = StepIdx::from_index(7);
+    let step = StepIdx::new(7);
     let class = Class::Busy {
         retry_after: Some(Duration::from_millis(250)),
     };

@@ -6,10 +6,8 @@
 //! mend, uses the one of `onError: retry`. Budgets are per step and never refilled, so the number
 //! of attempts is bounded by their sum.
 
-use std::sync::Arc;
-
 use stepflow_flow::error::{ErrorCode, FlowError};
-use stepflow_flow::evaluate::Evaluated;
+use stepflow_flow::evaluate::{Evaluated, evaluate};
 use stepflow_flow::flow::OnError;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::StepIdx;
@@ -68,57 +66,52 @@ impl Scheduler {
                 if spent.transport < self.retry.transport_max_retries =>
             {
                 spent.transport += 1;
-                return Some(Delay::of(&self.retry.transport, spent.transport - 1));
+                return Some(Delay::before(spent.transport, &self.retry.transport));
             }
             Class::Busy { retry_after } if spent.busy < self.retry.busy_max_retries => {
                 spent.busy += 1;
                 let at_least = retry_after.unwrap_or_default();
                 return Some(Delay {
                     at_least,
-                    ..Delay::of(&self.retry.busy, spent.busy - 1)
+                    ..Delay::before(spent.busy, &self.retry.busy)
                 });
             }
             _ => {}
         }
-        let OnError::Retry {
-            max_retries,
-            backoff,
-            ..
-        } = &planned.on_error
-        else {
+        let OnError::Retry(retry) = &planned.on_error else {
             return None;
         };
-        if spent.on_error >= *max_retries {
+        if spent.on_error >= retry.max_retries {
             return None;
         }
         spent.on_error += 1;
-        Some(Delay::of(backoff, spent.on_error - 1))
+        Some(Delay::before(spent.on_error, &retry.backoff))
     }
 
     /// Applies `onError` to a step that failed for good.
     pub(super) fn decide_failure(&mut self, step: StepIdx) -> Option<Action> {
-        let plan = Arc::clone(&self.plan);
+        let plan = self.plan.clone();
         let Phase::Failed(failed) = &self.frontier.step(step).phase else {
             return None;
         };
         let (class, error) = &**failed;
         let on_error = match &plan.step(step).on_error {
             _ if *class == Class::Cancelled => &OnError::Fail,
-            OnError::Retry { then, .. } => then,
+            OnError::Retry(retry) => &retry.then,
             other => other,
         };
         match on_error {
             // A retry after retries cannot be written; failing is what it would come to.
-            OnError::Fail | OnError::Retry { .. } => {
+            OnError::Fail | OnError::Retry(_) => {
                 let outcome = Outcome::Failed(error.clone());
                 Some(self.finish(step, outcome))
             }
             OnError::Skip => Some(self.finish(step, Outcome::Skipped { reason: None })),
-            OnError::UseDefault { default_value } => match self.evaluate(default_value) {
+            OnError::UseDefault(default_value) => match evaluate(default_value, self) {
                 Evaluated::Value(value) => Some(self.finish(step, Outcome::Success(value))),
                 // Nothing handles the failure of what was to handle a failure.
                 Evaluated::Failed(error) => Some(self.finish(step, Outcome::Failed(error))),
-                other => self.not_a_value(step, other),
+                other => self.not_a_value(step, default_value, other),
             },
         }
     }

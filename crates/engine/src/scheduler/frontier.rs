@@ -88,11 +88,11 @@ impl Frontier {
     }
 
     pub(super) fn step(&self, step: StepIdx) -> &Step {
-        &self.steps[step.index()]
+        &self.steps[step.place()]
     }
 
     pub(super) fn step_mut(&mut self, step: StepIdx) -> &mut Step {
-        &mut self.steps[step.index()]
+        &mut self.steps[step.place()]
     }
 
     /// The steps, without the node of the output.
@@ -108,7 +108,7 @@ impl Frontier {
     /// Makes a step needed, unless it is already. Its own needs are looked at later, from the
     /// queue, so that a chain of any length costs no stack.
     pub(super) fn activate(&mut self, step: StepIdx) {
-        let it = &mut self.steps[step.index()];
+        let it = &mut self.steps[step.place()];
         if matches!(it.phase, Phase::Idle) {
             it.phase = Phase::Needed;
             self.n_open += 1;
@@ -121,12 +121,12 @@ impl Frontier {
     pub(super) fn wait_for(&mut self, node: StepIdx, needs: &[StepIdx]) -> bool {
         for &need in needs {
             self.activate(need);
-            if !matches!(self.steps[need.index()].phase, Phase::Finished) {
+            if !matches!(self.steps[need.place()].phase, Phase::Finished) {
                 self.waiters.add(need, node);
-                self.steps[node.index()].missing += 1;
+                self.steps[node.place()].missing += 1;
             }
         }
-        self.steps[node.index()].missing > 0
+        self.steps[node.place()].missing > 0
     }
 
     /// Queues a node whose next decision needs no slot.
@@ -143,7 +143,7 @@ impl Frontier {
     pub(super) fn next_decision(&mut self) -> Option<StepIdx> {
         loop {
             let node = self.decide.pop_front()?;
-            if self.steps[node.index()].missing == 0 {
+            if self.steps[node.place()].missing == 0 {
                 return Some(node);
             }
         }
@@ -153,7 +153,7 @@ impl Frontier {
     pub(super) fn next_attempt(&mut self) -> Option<StepIdx> {
         loop {
             let step = self.ready.pop_front()?;
-            let it = &self.steps[step.index()];
+            let it = &self.steps[step.place()];
             // A replayed journal may have moved the step on since it was queued.
             if matches!(it.phase, Phase::Input | Phase::Due) && it.missing == 0 {
                 return Some(step);
@@ -163,13 +163,13 @@ impl Frontier {
 
     /// Finishes a step and queues the nodes that waited for nothing else.
     pub(super) fn finish(&mut self, step: StepIdx) {
-        self.steps[step.index()].phase = Phase::Finished;
+        self.steps[step.place()].phase = Phase::Finished;
         self.n_open -= 1;
         let mut next = self.waiters.take(step);
         while let Some(edge) = next {
             let (waiter, after) = self.waiters.get(edge);
             next = after;
-            let it = &mut self.steps[waiter.index()];
+            let it = &mut self.steps[waiter.place()];
             it.missing -= 1;
             match it.phase {
                 _ if it.missing > 0 => {}
@@ -209,7 +209,7 @@ impl Waiters {
         self.edges.push((waiter, None));
         let place = u32::try_from(self.edges.len()).ok().and_then(Edge::new);
         let edge = place.expect("a plan has fewer than 2^32 references");
-        let list = &mut self.lists[need.index()];
+        let list = &mut self.lists[need.place()];
         match list.last {
             Some(last) => self.edges[last.get() as usize - 1].1 = Some(edge),
             None => list.first = Some(edge),
@@ -219,7 +219,7 @@ impl Waiters {
 
     /// The first waiter of a step that has finished; nobody is told twice.
     fn take(&mut self, need: StepIdx) -> Option<Edge> {
-        std::mem::take(&mut self.lists[need.index()]).first
+        std::mem::take(&mut self.lists[need.place()]).first
     }
 
     fn get(&self, edge: Edge) -> (StepIdx, Option<Edge>) {

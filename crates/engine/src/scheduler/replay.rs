@@ -1,8 +1,6 @@
 //! How entries change the state. Owns the one function through which every fact passes, whether it
 //! has just happened or is read back from a journal.
 
-use std::sync::Arc;
-
 use stepflow_flow::error::FlowError;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::{Plan, StepIdx};
@@ -55,7 +53,7 @@ impl Scheduler {
     /// # Errors
     /// When the entries do not fit the plan or each other.
     pub fn replay<'a>(
-        plan: Arc<Plan>,
+        plan: Plan,
         retry: Retry,
         entries: impl IntoIterator<Item = &'a Entry>,
     ) -> Result<Scheduler, Contradiction> {
@@ -97,7 +95,7 @@ impl Scheduler {
     /// Attempts that were going on are not any more.
     fn on_resumed(&mut self) {
         for index in 0..self.outcomes.len() {
-            let step = StepIdx::from_index(index);
+            let step = StepIdx::new(index);
             let it = self.frontier.step_mut(step);
             if matches!(it.phase, Phase::Started) {
                 it.phase = Phase::Interrupted;
@@ -146,7 +144,7 @@ impl Scheduler {
 
     fn on_finished(&mut self, step: StepIdx, outcome: &Outcome) -> Result<(), Contradiction> {
         self.touch(step, "ended", |phase| !matches!(phase, Phase::Finished))?;
-        self.outcomes[step.index()] = Some(outcome.clone());
+        self.outcomes[step.place()] = Some(outcome.clone());
         self.frontier.finish(step);
         if let Outcome::Failed(error) = outcome {
             self.end = End::Failing {
@@ -165,9 +163,9 @@ impl Scheduler {
         what: &'static str,
         fits: impl Fn(&Phase) -> bool,
     ) -> Result<(), Contradiction> {
-        if step.index() >= self.outcomes.len() {
+        if step.place() >= self.outcomes.len() {
             return Err(Contradiction::NoSuchStep {
-                index: step.index(),
+                index: step.place(),
             });
         }
         if !fits(&self.frontier.step(step).phase) {
