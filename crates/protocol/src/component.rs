@@ -125,7 +125,7 @@ struct ExecuteWire {
 
 /// Keeps `"output": null` apart from no output.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+    <Value as Deserialize>::deserialize(deserializer).map(Some)
 }
 
 impl From<ExecuteResult> for ExecuteWire {

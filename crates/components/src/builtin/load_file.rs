@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
+use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::document;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
@@ -139,10 +140,12 @@ fn parse(format: Format, path: &Path, text: String) -> Result<Value, FlowError> 
         Format::Text => Ok(Value::string(&text)),
         Format::Json => Value::parse(&text).map_err(|error| wrong(error.to_string())),
         Format::Yaml => {
-            let source = document::Source::new(path.display().to_string(), text);
-            document::parse(&source)
-                .map_err(|problem| wrong(problem.to_string()))
+            let source = document::Source::new(&path.display().to_string(), text);
+            let mut diagnostics = Diagnostics::new(&source);
+            let node = document::read(&source, &mut diagnostics);
+            node.filter(|_| !diagnostics.has_errors())
                 .map(|node| node.to_value())
+                .ok_or_else(|| wrong(diagnostics.to_string()))
         }
     }
 }

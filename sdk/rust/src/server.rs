@@ -1,0 +1,343 @@
+//! The server: a table of components, and the life cycle of a connection as its server side sees it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stepflow_protocol::PROTOCOL_VERSION;
+use stepflow_protocol::Value;
+use stepflow_protocol::component::ComponentInfo;
+use stepflow_protocol::component::Execute;
+use stepflow_protocol::component::ExecuteParams;
+use stepflow_protocol::component::ExecuteResult;
+use stepflow_protocol::component::Info;
+use stepflow_protocol::component::InfoParams;
+use stepflow_protocol::component::InfoResult;
+use stepflow_protocol::component::List;
+use stepflow_protocol::component::ListResult;
+use stepflow_protocol::component::Skipped;
+use stepflow_protocol::error::ErrorCode;
+use stepflow_protocol::error::rpc_error;
+use stepflow_protocol::lifecycle::Capabilities;
+use stepflow_protocol::lifecycle::Empty;
+use stepflow_protocol::lifecycle::Implementation;
+use stepflow_protocol::lifecycle::Initialize;
+use stepflow_protocol::lifecycle::InitializeParams;
+use stepflow_protocol::lifecycle::InitializeResult;
+use stepflow_protocol::lifecycle::Initialized;
+use stepflow_protocol::lifecycle::Ping;
+use stepflow_rpc::Call;
+use stepflow_rpc::CallError;
+use stepflow_rpc::Link;
+use stepflow_rpc::Router;
+use stepflow_rpc::RpcError;
+use stepflow_rpc::peer;
+use stepflow_rpc::transport::lines;
+use stepflow_rpc::transport::stdio;
+
+use crate::Context;
+
+/// How a component ends when it has no result.
+#[derive(Debug)]
+pub enum Error {
+    /// It failed: code -32004 and this message.
+    Failed(String),
+    /// It failed with a code of its own.
+    Rpc(RpcError),
+    /// It chose to be skipped.
+    Skip(Option<String>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Failed(message) => f.write_str(message),
+            Error::Rpc(error) => error.fmt(f),
+            Error::Skip(reason) => {
+                write!(f, "skipped: {}", reason.as_deref().unwrap_or("no reason"))
+            }
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        Error::Failed(error.to_string())
+    }
+}
+
+type Run =
+    dyn Fn(Context, Value) -> BoxFuture<'static, Result<ExecuteResult, RpcError>> + Send + Sync;
+
+struct Component {
+    info: ComponentInfo,
+    run: Box<Run>,
+}
+
+/// A table of components and a name.
+pub struct Server {
+    name: String,
+    components: BTreeMap<String, Component>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("components", &self.components.keys())
+            .finish()
+    }
+}
+
+impl Server {
+    /// A server without components.
+    pub fn new(name: &str) -> Self {
+        Server {
+            name: name.to_owned(),
+            components: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a component under a path such as `/add`; its schemas come from its types.
+    #[must_use]
+    pub fn component<I, O, F, Fut>(mut self, path: &str, description: &str, function: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Error>> + Send + 'static,
+    {
+        let path = format!("/{}", path.trim_start_matches('/'));
+        let info = ComponentInfo {
+            component: path.clone(),
+            description: Some(description.to_owned()),
+            input_schema: Value::from_serialize(&schemars::schema_for!(I)).ok(),
+            output_schema: Value::from_serialize(&schemars::schema_for!(O)).ok(),
+        };
+        let function = Arc::new(function);
+        let run = move |context: Context, input: Value| {
+            let function = Arc::clone(&function);
+            async move {
+                let input = input.deserialize::<I>().map_err(|error| {
+                    rpc_error(
+                        ErrorCode::INVALID_INPUT,
+                        format!("the input does not fit: {error}"),
+                    )
+                })?;
+                finish(function(context, input).await)
+            }
+            .boxed()
+        };
+        self.components.insert(
+            path,
+            Component {
+                info,
+                run: Box::new(run),
+            },
+        );
+        self
+    }
+
+    /// Serves the process that started this one, over stdin and stdout, until it closes stdin.
+    ///
+    /// # Errors
+    /// When stdin and stdout cannot be taken over.
+    pub async fn run_stdio(self) -> io::Result<()> {
+        let link = stdio::link(&lines::Options::default())?;
+        Arc::new(self).serve(link).await;
+        Ok(())
+    }
+
+    /// Serves one link until it ends. Components must not run before the handshake is complete.
+    pub async fn serve(self: Arc<Self>, link: Link) {
+        let served = Served {
+            server: self,
+            capable: Capable::default(),
+        };
+        let connection = peer::connect(link, router(served));
+        connection.closed().await;
+    }
+
+    fn find(&self, path: &str, prefix: Option<&str>) -> Result<&Component, RpcError> {
+        let path = path.trim_start_matches('/');
+        let without_prefix = prefix.and_then(|prefix| path.strip_prefix(prefix)?.strip_prefix('/'));
+        let found = [Some(path), without_prefix].into_iter().flatten();
+        found
+            .map(|path| format!("/{path}"))
+            .find_map(|path| self.components.get(&path))
+            .ok_or_else(|| {
+                let known: Vec<_> = self.components.keys().collect();
+                rpc_error(
+                    ErrorCode::COMPONENT_NOT_FOUND,
+                    format!("there is no component `/{path}` here"),
+                )
+                .with_data(&serde_json::json!({ "components": known }))
+            })
+    }
+}
+
+fn finish<O: Serialize>(outcome: Result<O, Error>) -> Result<ExecuteResult, RpcError> {
+    match outcome {
+        Ok(output) => Value::from_serialize(&output)
+            .map(ExecuteResult::Output)
+            .map_err(|error| {
+                rpc_error(
+                    ErrorCode::COMPONENT_FAILED,
+                    format!("the output is not JSON: {error}"),
+                )
+            }),
+        Err(Error::Skip(reason)) => Ok(ExecuteResult::Skipped(Skipped { reason })),
+        Err(Error::Failed(message)) => Err(rpc_error(ErrorCode::COMPONENT_FAILED, message)),
+        Err(Error::Rpc(error)) => Err(error),
+    }
+}
+
+/// What one connection's runtime said that it accepts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capable {
+    agreed: Arc<OnceLock<Agreed>>,
+    initialized: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Agreed {
+    capabilities: Capabilities,
+    prefix: Option<String>,
+}
+
+impl Capable {
+    fn has(&self, name: &str) -> bool {
+        self.agreed
+            .get()
+            .is_some_and(|agreed| agreed.capabilities.has(name))
+    }
+
+    pub(crate) fn progress(&self) -> bool {
+        self.has("progress")
+    }
+
+    pub(crate) fn log(&self) -> bool {
+        self.has("log")
+    }
+}
+
+#[derive(Clone)]
+struct Served {
+    server: Arc<Server>,
+    capable: Capable,
+}
+
+impl Served {
+    fn check_initialized(&self) -> Result<(), RpcError> {
+        if self.capable.initialized.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let text = "the handshake is not complete: `initialize` and `initialized` come first";
+        Err(rpc_error(ErrorCode::NOT_INITIALIZED, text))
+    }
+
+    fn prefix(&self) -> Option<&str> {
+        self.capable.agreed.get()?.prefix.as_deref()
+    }
+}
+
+fn router(served: Served) -> Router<Served> {
+    Router::new(served)
+        .method::<Initialize, _, _>(|call, params| async move { initialize(&call, params) })
+        .notice::<Initialized, _>(|call, Empty {}| {
+            let was_greeted = call.state.capable.agreed.get().is_some();
+            call.state
+                .capable
+                .initialized
+                .store(was_greeted, Ordering::Release);
+        })
+        .method::<Ping, _, _>(|_, Empty {}| async { Ok(Empty {}) })
+        .method::<List, _, _>(|call, Empty {}| async move {
+            call.state.check_initialized()?;
+            let components = call.state.server.components.values();
+            Ok(ListResult {
+                components: components.map(|component| component.info.clone()).collect(),
+            })
+        })
+        .method::<Info, _, _>(|call, InfoParams { component }| async move {
+            call.state.check_initialized()?;
+            let component = call.state.server.find(&component, call.state.prefix())?;
+            Ok(InfoResult {
+                info: component.info.clone(),
+            })
+        })
+        .method::<Execute, _, _>(execute)
+}
+
+fn initialize(call: &Call<Served>, params: InitializeParams) -> Result<InitializeResult, RpcError> {
+    if params.runtime_protocol_version < PROTOCOL_VERSION {
+        let text = format!(
+            "the runtime speaks protocol version {}, this server version {PROTOCOL_VERSION}",
+            params.runtime_protocol_version
+        );
+        return Err(rpc_error(ErrorCode::NOT_INITIALIZED, text));
+    }
+    let capabilities = params.capabilities.unwrap_or_default();
+    if capabilities.has("cancel") {
+        call.peer.enable_cancel();
+    }
+    if let Some(limit) = params.max_message_bytes {
+        call.peer
+            .set_max_outgoing_bytes(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    let agreed = Agreed {
+        capabilities,
+        prefix: params.protocol_prefix,
+    };
+    if call.state.capable.agreed.set(agreed).is_err() {
+        return Err(rpc_error(
+            ErrorCode::INVALID_REQUEST,
+            "this connection is already initialized",
+        ));
+    }
+    Ok(InitializeResult {
+        server_protocol_version: PROTOCOL_VERSION,
+        server: Some(Implementation {
+            name: call.state.server.name.clone(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        }),
+        max_message_bytes: Some(peer::DEFAULT_MAX_MESSAGE_BYTES as u64),
+        capabilities: Some(Capabilities::all()),
+    })
+}
+
+async fn execute(call: Call<Served>, params: ExecuteParams) -> Result<ExecuteResult, RpcError> {
+    call.state.check_initialized()?;
+    let component = call
+        .state
+        .server
+        .find(&params.component, call.state.prefix())?;
+    let context = Context::new(
+        call.peer.clone(),
+        call.id.clone(),
+        call.state.capable.clone(),
+        &params,
+    );
+    (component.run)(context, params.input).await
+}
+
+/// A failed call back ends a component that does not handle it with the runtime's own error.
+impl Error {
+    /// The error of a call back, passed on as this component's own.
+    pub fn from_call(error: CallError) -> Self {
+        match error {
+            CallError::Remote(error) => Error::Rpc(error),
+            other => Error::Failed(other.to_string()),
+        }
+    }
+}
