@@ -129,14 +129,18 @@ def _diagnose(frame: bytes, error: BaseException) -> Malformed:
         return Malformed("it is JSON, but no JSON-RPC message (an object)")
     fields = cast("dict[str, Any]", message)
     id = fields.get("id")
-    if isinstance(id, str) and "\\u" in ascii(id) and not _is_sendable(id):
-        id = None
     is_response = "method" not in fields and ("result" in fields or "error" in fields)
-    if isinstance(id, bool) or not isinstance(id, (int, str, type(None))):
+    if not _is_id(id):
         return Malformed("its id is neither a string nor an integer", answer=not is_response)
-    return Malformed(
-        f"it is no JSON-RPC 2.0 message: {error}", id, answer=id is not None and not is_response
-    )
+    answer = id is not None and not is_response
+    return Malformed(f"it is no JSON-RPC 2.0 message: {error}", id, answer=answer)
+
+
+def _is_id(value: Any) -> bool:
+    """Tells whether a value can be an id, or none; a text with a lone surrogate could not be echoed."""
+    if isinstance(value, str):
+        return _is_sendable(value)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _is_sendable(text: str) -> bool:

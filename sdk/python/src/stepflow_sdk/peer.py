@@ -150,33 +150,30 @@ class Peer:
         return invocation
 
     def _on_response(self, envelope: Envelope) -> None:
-        waiter = self._pending.pop(envelope.id, None) if envelope.id is not None else None
-        error = bytes(envelope.error)
-        if waiter is None:
-            # A late answer is not an error: its caller may have been cancelled.
-            if envelope.id is None and error not in (b"", b"null"):
-                _report(
-                    f"the runtime reported an error without an id: {error[:500].decode('utf-8', 'replace')}"
-                )
+        error = b"" if bytes(envelope.error) == b"null" else bytes(envelope.error)
+        result = envelope.result
+        if not error and not bytes(result):
+            reason = "it has neither method, result nor error"
+            self._on_malformed(Malformed(reason, envelope.id, answer=envelope.id is not None))
             return
-        if error not in (b"", b"null"):
+        waiter = self._pending.pop(envelope.id, None) if envelope.id is not None else None
+        if waiter is not None and error:
             waiter.fail(_remote_error(error))
-        elif bytes(envelope.result):
-            waiter.resolve(envelope.result)
-        else:
-            waiter.fail(
-                StepflowError(
-                    ErrorCode.INTERNAL, "the runtime's answer has neither result nor error"
-                )
-            )
+        elif waiter is not None:
+            waiter.resolve(result)
+        elif envelope.id is None and error:
+            shown = error[:500].decode("utf-8", "replace")
+            to_stderr(f"stepflow_sdk: the runtime reported an error without an id: {shown}")
+        # Any other answer nobody waits for is late: its caller was cancelled, and that is no error.
 
     def _on_malformed(self, frame: Malformed) -> None:
-        if frame.answer:
+        waiter = self._pending.pop(frame.id, None) if frame.id is not None else None
+        if waiter is None and frame.answer:
             self._refuse(
                 frame.id,
                 StepflowError(ErrorCode.INVALID_REQUEST, f"not a valid request: {frame.reason}"),
             )
-        elif frame.id is not None and (waiter := self._pending.pop(frame.id, None)):
+        elif waiter is not None:
             waiter.fail(
                 StepflowError(
                     ErrorCode.INTERNAL, f"the runtime's answer cannot be read: {frame.reason}"
@@ -299,7 +296,3 @@ def _too_large(what: str, size: int, limit: int) -> RpcError:
         f"{what} has {size} bytes, but the runtime accepts at most {limit}: put large data in a blob and pass its id",
         {"bytes": size, "max_message_bytes": limit},
     )
-
-
-def _report(text: str) -> None:
-    to_stderr(f"stepflow_sdk: {text}")

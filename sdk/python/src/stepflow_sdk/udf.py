@@ -231,7 +231,7 @@ def _named(names: dict[str, Any], name: str) -> Callable[..., Any]:
     found = names.get(name)
     if not callable(found):
         known = [key for key, value in names.items() if inspect.isfunction(value)]
-        raise ValueError(
+        raise LookupError(
             f"its code defines no function {name!r}; it defines {', '.join(known) or 'none'}"
         )
     return cast("Callable[..., Any]", found)

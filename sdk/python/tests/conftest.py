@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from runtime import Runtime
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
+    """Starts a server with the given source; initialises it unless told not to."""
+    with ExitStack() as children:
+
+        def start(source: str = "", *, initialize: bool = True, name: str = "my_server", **params) -> Runtime:
+            (tmp_path / f"{name}.py").write_text(
+                "from stepflow_sdk import *\nserver = StepflowServer(udf=False)\n" + textwrap.dedent(source)
+            )
+            child = children.enter_context(Runtime(tmp_path, "-m", "stepflow_sdk", f"{name}:server"))
+            if initialize:
+                child.initialize(**params)
+            return child
+
+        yield start
