@@ -42,7 +42,7 @@ pub enum Event {
 ///         println!("{event:?}");
 ///     }
 /// };
-/// let (finished, ()) = futures_util::join!(run, watch);
+/// let (finished, ()) = tokio::join!(run, watch);
 /// # let _ = finished;
 /// # }
 /// ```
