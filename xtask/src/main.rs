@@ -66,9 +66,12 @@ fn perform(verb: Verb) -> Result<()> {
             python::set_up(&workspace, &[python::Environment::Project])?;
             legs::build_docs(&workspace)
         }
-        Verb::Bench { arguments } => run::cargo(&workspace)
-            .args(["run", "--release", "--package", "stepflow-benches", "--"])
-            .args(arguments)
-            .run(),
+        Verb::Bench { arguments } => {
+            python::set_up(&workspace, &[python::Environment::Project])?;
+            run::cargo(&workspace)
+                .args(["run", "--release", "--package", "stepflow-benches", "--"])
+                .args(arguments)
+                .run()
+        }
     }
 }
