@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +20,7 @@ __all__ = ["EventLoop"]
 
 
 class EventLoop:
-    """Runs async components in the thread that calls `run`.
+    """Runs async components in the thread that calls `run`, for as long as the process lives.
 
     Args:
         post: Queues an answer without waiting.
@@ -32,7 +32,6 @@ class EventLoop:
         self._flush = flush
         self._inbox: deque[Invocation] = deque()
         self._awake = threading.Event()
-        self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = False
         self._flushing = False
@@ -49,26 +48,16 @@ class EventLoop:
         else:
             loop.call_soon_threadsafe(self._start_all)
 
-    def stop(self) -> None:
-        """Makes `run` return; callable from any thread."""
-        self._ended = True
-        self._awake.set()
-        loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
-
-    def run(self) -> None:
-        """Runs the loop in this thread until `stop`."""
+    def run(self) -> NoReturn:
+        """Runs the loop in this thread."""
         self._awake.wait()
-        if self._ended:
-            return
         import asyncio  # noqa: PLC0415 - see the module's first lines
 
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         self._loop = loop
         loop.call_soon(self._start_all)
-        while not self._ended:
+        while True:
             try:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt):

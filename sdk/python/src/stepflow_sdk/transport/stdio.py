@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from stepflow_sdk.loop import EventLoop
@@ -53,16 +54,13 @@ def claim() -> Wire:
             "stepflow_sdk: serving JSON-RPC on stdin and stdout, one message a line. A Stepflow runtime usually "
             "starts this; Ctrl-D ends it, and --help tells more."
         )
+    # Numbers 0 to 2 that were closed at the start are taken first, so that no copy lands on one of them.
+    while (nothing := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
     # dup gives copies that subprocesses do not inherit.
     wire = Wire(os.dup(0), os.dup(1))
-    nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    try:
-        os.dup2(2, 1)
-    except OSError:
-        # Started without a stderr.
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
+    os.dup2(2, 1)
     os.close(nothing)
     if sys.stdout is not None:
         # What was printed before but not written yet goes to stderr with the rest.
@@ -121,9 +119,8 @@ def serve(
 
     def on_end() -> None:
         peer.close()
-        peer.wait_drained(_DRAIN_SECONDS)
-        writer.flush()
-        loop.stop()
+        _within(_DRAIN_SECONDS, lambda: (peer.wait_drained(_DRAIN_SECONDS), writer.flush()))
+        _exit(0)
 
     crew = Crew(
         LineReader(wire.reads, max_message_bytes, on_oversized), writer, loop, on_end, max_threads
@@ -131,14 +128,24 @@ def serve(
     peer = Peer(router, _StdioLink(writer, crew))
     crew.start(peer)
     loop.run()
-    _exit(0)
+
+
+def _within(seconds: float, act: Callable[[], object]) -> None:
+    """Does something that may never come to its end, such as writing to someone who does not read."""
+    thread = threading.Thread(target=act, name="stepflow-end", daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 def _exit(code: int) -> NoReturn:
     """Ends the process at once: threads of components and their exit handlers cannot keep it."""
+    _within(_DRAIN_SECONDS, _flush_streams)
+    os._exit(code)
+
+
+def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
-    os._exit(code)
