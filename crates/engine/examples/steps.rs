@@ -17,6 +17,9 @@ use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 use stepflow_store::Store;
 
+/// The text of a flow with this many steps.
+type Shape = fn(usize) -> String;
+
 /// Answers at once with its input.
 struct Instantly;
 
@@ -32,7 +35,7 @@ async fn main() {
         "{:<12} {:>8} {:>12} {:>12}",
         "shape", "steps", "µs/step", "steps/s"
     );
-    let shapes: [(&str, fn(usize) -> String); 4] = [
+    let shapes: [(&str, Shape); 4] = [
         ("chain", chain),
         ("chain of {}", chain_of_objects),
         ("parallel", parallel),

@@ -56,7 +56,7 @@ enum End {
 /// Where a step stands, for whoever watches or looks back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stage<'a> {
-    /// Nothing needs it so far.
+    /// Nothing needs it so far, or the run ended before its turn came.
     Idle,
     /// It is needed and waits: for other steps, for a free slot, or for its error to be handled.
     Waiting,
@@ -70,8 +70,20 @@ pub enum Stage<'a> {
         /// The number of the attempt that failed.
         attempt: u32,
     },
+    /// The run ended while it was going on, or between two attempts.
+    Stopped {
+        /// The number of its last attempt.
+        attempt: u32,
+    },
     /// It has its outcome.
     Finished(&'a Outcome),
+}
+
+/// What an expression comes to once nothing is missing.
+enum Resolved {
+    Value(Value),
+    Skipped { reason: Option<String> },
+    Failed(FlowError),
 }
 
 /// Something to do. The scheduler has applied it already, but it must not be acted on before it is
@@ -145,13 +157,15 @@ impl Scheduler {
         let it = self.frontier.step(step);
         let attempt = it.attempt;
         match &it.phase {
+            Phase::Finished => {
+                Stage::Finished(self.outcome(step).expect("a finished step has an outcome"))
+            }
+            _ if self.has_ended() && attempt == 0 => Stage::Idle,
+            _ if self.has_ended() => Stage::Stopped { attempt },
             Phase::Idle => Stage::Idle,
             Phase::Needed | Phase::SkipIf | Phase::Input | Phase::Failed(_) => Stage::Waiting,
             Phase::Started => Stage::Running { attempt },
             Phase::Interrupted | Phase::Delayed(_) | Phase::Due => Stage::Retrying { attempt },
-            Phase::Finished => {
-                Stage::Finished(self.outcome(step).expect("a finished step has an outcome"))
-            }
         }
     }
 
@@ -237,7 +251,7 @@ impl Scheduler {
     /// Moves a node on as far as it goes without a slot.
     fn decide(&mut self, node: StepIdx) -> Option<Action> {
         if node.place() == self.outcomes.len() {
-            self.decide_output();
+            self.decide_output(node);
             return None;
         }
         match &self.frontier.step(node).phase {
@@ -285,16 +299,19 @@ impl Scheduler {
             .skip_if
             .as_ref()
             .expect("only steps with skipIf wait for it");
-        match evaluate(skip_if, self) {
-            Evaluated::Value(value) if !value.is_truthy() => {
+        match self.resolve(step, skip_if)? {
+            Resolved::Value(value) if value.is_truthy() => {
+                Some(self.finish(step, Outcome::Skipped { reason: None }))
+            }
+            Resolved::Value(_) => {
                 self.frontier.step_mut(step).phase = Phase::Input;
                 if !self.frontier.wait_for(step, &planned.input_needs) {
                     self.frontier.queue_attempt(step);
                 }
                 None
             }
-            Evaluated::Value(_) => Some(self.finish(step, Outcome::Skipped { reason: None })),
-            other => self.not_a_value(step, skip_if, other),
+            Resolved::Skipped { reason } => Some(self.finish(step, Outcome::Skipped { reason })),
+            Resolved::Failed(error) => Some(self.fail_unattempted(step, error)),
         }
     }
 
@@ -302,9 +319,12 @@ impl Scheduler {
     fn attempt(&mut self, step: StepIdx) -> Option<Action> {
         let plan = self.plan.clone();
         let planned = plan.step(step);
-        let input = match evaluate(&planned.input, self) {
-            Evaluated::Value(input) => input,
-            other => return self.not_a_value(step, &planned.input, other),
+        let input = match self.resolve(step, &planned.input)? {
+            Resolved::Value(input) => input,
+            Resolved::Skipped { reason } => {
+                return Some(self.finish(step, Outcome::Skipped { reason }));
+            }
+            Resolved::Failed(error) => return Some(self.fail_unattempted(step, error)),
         };
         if let Err(error) = failure::check(planned.input_schema.as_ref(), &input, "input") {
             return Some(self.fail_unattempted(step, error));
@@ -319,48 +339,45 @@ impl Scheduler {
         Some(Action::Execute(attempt))
     }
 
-    /// Deals with an expression of a step that has no value, or none yet.
-    fn not_a_value(
-        &mut self,
-        step: StepIdx,
-        expression: &CompiledExpression,
-        evaluated: Evaluated,
-    ) -> Option<Action> {
-        match evaluated {
-            Evaluated::Pending(_) => {
-                let needs = needs::missing(expression, self);
-                self.frontier.wait_for(step, &needs);
-                None
-            }
-            Evaluated::Skipped { step: cause } => {
-                let reason = self.skip_reason(cause);
-                Some(self.finish(step, Outcome::Skipped { reason }))
-            }
-            Evaluated::Failed(error) => Some(self.fail_unattempted(step, error)),
-            Evaluated::Value(_) => None,
+    /// Evaluates an expression of a node. `None` means that the node waits for more steps first;
+    /// it comes up again when they have ended.
+    fn resolve(&mut self, node: StepIdx, expression: &CompiledExpression) -> Option<Resolved> {
+        let evaluated = evaluate(expression, self);
+        if let Evaluated::Value(value) = evaluated {
+            return Some(Resolved::Value(value));
         }
+        if self
+            .frontier
+            .wait_for(node, &needs::missing(expression, self))
+        {
+            return None;
+        }
+        Some(match evaluated {
+            Evaluated::Value(value) => Resolved::Value(value),
+            Evaluated::Skipped { step } => Resolved::Skipped {
+                reason: self.skip_reason(step),
+            },
+            Evaluated::Failed(error) => Resolved::Failed(error),
+            Evaluated::Pending(step) => unreachable!("{step:?} has no outcome, so it is missing"),
+        })
     }
 
     /// Works out the output of the flow, whose references are all there. That may be long before
     /// the run ends.
-    fn decide_output(&mut self) {
-        let output = StepIdx::new(self.outcomes.len());
-        self.end = match evaluate(self.plan.output(), self) {
-            Evaluated::Value(value) => {
-                match failure::check(self.plan.output_schema(), &value, "output") {
-                    Ok(()) => End::Output(Outcome::Success(value)),
-                    Err(error) => End::Failing { error, step: None },
-                }
+    fn decide_output(&mut self, output: StepIdx) {
+        let plan = self.plan.clone();
+        let checked = match self.resolve(output, plan.output()) {
+            None => return,
+            Some(Resolved::Value(value)) => {
+                let fits = failure::check(plan.output_schema(), &value, "output");
+                fits.map(|()| Outcome::Success(value))
             }
-            Evaluated::Skipped { step } => End::Output(Outcome::Skipped {
-                reason: self.skip_reason(step),
-            }),
-            Evaluated::Failed(error) => End::Failing { error, step: None },
-            Evaluated::Pending(_) => {
-                let needs = needs::missing(self.plan.output(), self);
-                self.frontier.wait_for(output, &needs);
-                End::Open
-            }
+            Some(Resolved::Skipped { reason }) => Ok(Outcome::Skipped { reason }),
+            Some(Resolved::Failed(error)) => Err(error),
+        };
+        self.end = match checked {
+            Ok(outcome) => End::Output(outcome),
+            Err(error) => End::Failing { error, step: None },
         };
     }
 

@@ -1,4 +1,5 @@
 //! Which failures are tried again, when, how often, and what components are told about it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

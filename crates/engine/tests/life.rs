@@ -1,4 +1,5 @@
 //! The life of a run as its owner sees it: watching, cancelling, dropping, recovering.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

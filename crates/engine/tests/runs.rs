@@ -1,4 +1,5 @@
 //! What a flow comes to: what runs, in which order, and what skips, failures and schemas mean.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What every backend of the store has to do. A backend passes `contract`; tests of what one
 //! backend alone promises stand beside its code.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

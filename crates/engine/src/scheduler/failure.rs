@@ -7,7 +7,6 @@
 //! of attempts is bounded by their sum.
 
 use stepflow_flow::error::{ErrorCode, FlowError};
-use stepflow_flow::evaluate::{Evaluated, evaluate};
 use stepflow_flow::flow::OnError;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::StepIdx;
@@ -16,7 +15,7 @@ use stepflow_flow::value::Value;
 use stepflow_store::journal::{Class, Entry};
 
 use super::frontier::Phase;
-use super::{Action, Scheduler};
+use super::{Action, Resolved, Scheduler};
 use crate::component::{Completion, Failure};
 use crate::retry::Delay;
 
@@ -107,12 +106,15 @@ impl Scheduler {
                 Some(self.finish(step, outcome))
             }
             OnError::Skip => Some(self.finish(step, Outcome::Skipped { reason: None })),
-            OnError::UseDefault(default_value) => match evaluate(default_value, self) {
-                Evaluated::Value(value) => Some(self.finish(step, Outcome::Success(value))),
-                // Nothing handles the failure of what was to handle a failure.
-                Evaluated::Failed(error) => Some(self.finish(step, Outcome::Failed(error))),
-                other => self.not_a_value(step, default_value, other),
-            },
+            OnError::UseDefault(default_value) => {
+                let outcome = match self.resolve(step, default_value)? {
+                    Resolved::Value(value) => Outcome::Success(value),
+                    Resolved::Skipped { reason } => Outcome::Skipped { reason },
+                    // Nothing handles the failure of what was to handle a failure.
+                    Resolved::Failed(error) => Outcome::Failed(error),
+                };
+                Some(self.finish(step, outcome))
+            }
         }
     }
 

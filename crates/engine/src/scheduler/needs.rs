@@ -1,13 +1,18 @@
 //! What an expression still waits for. Owns the look ahead that lets all steps of a branch start at
 //! once, where evaluation alone would ask for them one after the other.
+//!
+//! Whether a branch or an item is reached depends on the conditions and items before it and on
+//! nothing else. In particular a skip in one place does not stop the search in another: what runs
+//! would then depend on which of two steps was faster, and a recovered run might run other steps
+//! than the one it continues.
 
 use stepflow_flow::evaluate::{Evaluated, Scope, evaluate};
 use stepflow_flow::expression::{Expression, OnSkip, Piece, Reference, Target};
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::{CompiledExpression, StepIdx};
 
-/// The steps without an outcome that evaluation is certain to ask for, as far as can be told from
-/// the outcomes that are there: those in the conditions, branches and items that are reached.
+/// The steps without an outcome that an expression refers to in places that are reached, as far as
+/// the outcomes that are there tell.
 pub(super) fn missing(expression: &CompiledExpression, scope: &impl Scope) -> Vec<StepIdx> {
     let mut search = Search {
         scope,
@@ -25,68 +30,66 @@ struct Search<'s, S> {
 }
 
 impl<S: Scope> Search<'_, S> {
-    /// Looks through an expression. Returns whether evaluation would go on after it: not when it
-    /// is skipped or fails.
-    fn expression(&mut self, expression: &CompiledExpression) -> bool {
+    fn expression(&mut self, expression: &CompiledExpression) {
         match expression {
-            Expression::Literal(_) => true,
+            Expression::Literal(_) => {}
             Expression::Reference(reference) => self.reference(reference),
-            Expression::List(items) => items.iter().all(|item| self.expression(item)),
-            Expression::Object(entries) => entries.iter().all(|(_, entry)| self.expression(entry)),
-            Expression::Template(pieces) => pieces.iter().all(|piece| match piece {
-                Piece::Text(_) => true,
+            Expression::List(items) => items.iter().for_each(|item| self.expression(item)),
+            Expression::Object(entries) => {
+                entries.iter().for_each(|(_, entry)| self.expression(entry));
+            }
+            Expression::Template(pieces) => pieces.iter().for_each(|piece| match piece {
+                Piece::Text(_) => {}
                 Piece::Reference(reference) => self.reference(reference),
             }),
             Expression::If(parts) => {
-                if self.finds_in(&parts.condition) {
-                    return true;
+                if self.waits_for(&parts.condition) {
+                    return;
                 }
                 match evaluate(&parts.condition, self.scope) {
                     Evaluated::Value(it) if it.is_truthy() => self.expression(&parts.then),
                     Evaluated::Value(_) => self.expression(&parts.otherwise),
-                    _ => false,
+                    // Without a condition there is no branch.
+                    _ => {}
                 }
             }
-            Expression::Coalesce(items) => {
-                for item in items {
-                    if self.finds_in(item) {
-                        return true;
-                    }
-                    if let Evaluated::Value(value) = evaluate(item, self.scope)
-                        && !value.is_null()
-                    {
-                        return true;
-                    }
-                }
-                matches!(evaluate(expression, self.scope), Evaluated::Value(_))
+            Expression::Coalesce(items) => self.first_with_value(items),
+        }
+    }
+
+    fn first_with_value(&mut self, items: &[CompiledExpression]) {
+        for item in items {
+            if self.waits_for(item) {
+                return;
+            }
+            match evaluate(item, self.scope) {
+                Evaluated::Value(value) if !value.is_null() => return,
+                _ => {}
             }
         }
     }
 
-    /// Whether an expression waits for something.
-    fn finds_in(&mut self, expression: &CompiledExpression) -> bool {
+    /// Looks through an expression and says whether it waits for anything.
+    fn waits_for(&mut self, expression: &CompiledExpression) -> bool {
         let n_before = self.found.len();
         self.expression(expression);
         self.found.len() > n_before
     }
 
-    fn reference(&mut self, reference: &Reference<StepIdx>) -> bool {
+    fn reference(&mut self, reference: &Reference<StepIdx>) {
         match &reference.target {
-            Target::Input => true,
-            Target::Variable { name, default } => match (self.scope.variable(name), default) {
-                (None, Some(default)) => self.expression(default),
-                _ => true,
-            },
+            Target::Input => {}
+            Target::Variable { name, default } => {
+                if let (None, Some(default)) = (self.scope.variable(name), default) {
+                    self.expression(default);
+                }
+            }
             Target::Step { step, on_skip } => match (self.scope.outcome(*step), on_skip) {
-                (None, _) => {
-                    self.found.push(*step);
-                    true
-                }
-                (Some(Outcome::Success(value)), _) => reference.path.select(value).is_ok(),
+                (None, _) => self.found.push(*step),
                 (Some(Outcome::Skipped { .. }), OnSkip::UseDefault(default)) => {
-                    self.expression(default)
+                    self.expression(default);
                 }
-                (Some(_), _) => false,
+                (Some(_), _) => {}
             },
         }
     }
