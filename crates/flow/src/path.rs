@@ -273,6 +273,7 @@ impl<'t> Parser<'t> {
             Some(b'"') => self.quoted()?,
             Some(b'\'') => self.single_quoted()?,
             Some(b'-' | b'0'..=b'9') => self.place()?,
+            Some(b'*' | b'?') => return Err(self.unexpected()),
             _ => return Err(self.error("after `[` comes a number or a key in double quotes")),
         };
         if !self.rest().starts_with(']') {
@@ -321,7 +322,7 @@ impl<'t> Parser<'t> {
             Some('.') if self.text[..self.at].ends_with('.') => {
                 "`..` is not supported; name every key on the way".to_owned()
             }
-            Some('*') => "`*` is not supported; a path leads to one value".to_owned(),
+            Some(c @ ('*' | '?')) => format!("`{c}` is not supported; a path leads to one value"),
             Some('$') => "`$` stands only at the start".to_owned(),
             Some(c) => format!("{c:?} is unexpected; a key with it is written [\"…\"]"),
         };

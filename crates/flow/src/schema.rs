@@ -86,13 +86,10 @@ impl Schema {
             pointer: String::new(),
         })?;
         let patterns = PatternOptions::fancy_regex().backtrack_limit(Self::BACKTRACK_LIMIT);
-        let validator = jsonschema::options()
+        let options = jsonschema::options()
             .with_pattern_options(patterns)
-            .build(&tree);
-        let validator = validator.map_err(|error| SchemaError {
-            message: shortened(&error.to_string(), Self::LONGEST_MESSAGE),
-            pointer: error.instance_path().to_string(),
-        })?;
+            .with_retriever(NeverFetch);
+        let validator = options.build(&tree).map_err(|error| schema_error(&error))?;
         Ok(Schema(Arc::new(Compiled {
             value: schema.clone(),
             validator,
@@ -123,6 +120,36 @@ impl Schema {
             .iter_errors(&tree)
             .take(Self::MOST_VIOLATIONS);
         Err(errors.map(|error| violation(&error)).collect())
+    }
+}
+
+/// Schemas come with the flow; nothing is fetched while one is compiled.
+struct NeverFetch;
+
+impl jsonschema::Retrieve for NeverFetch {
+    fn retrieve(
+        &self,
+        _: &jsonschema::Uri<String>,
+    ) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err("schemas are never fetched; put it under `$defs` and refer to `#/$defs/name`".into())
+    }
+}
+
+fn schema_error(error: &jsonschema::ValidationError<'_>) -> SchemaError {
+    let pointer = error.instance_path().to_string();
+    let message = match error.kind() {
+        _ if pointer.ends_with("/type") => format!(
+            "{} is no type; it is one of array, boolean, integer, null, number, object and string",
+            error.instance()
+        ),
+        ValidationErrorKind::Format { .. } if pointer.ends_with("/pattern") => {
+            format!("{} is no regular expression", error.instance())
+        }
+        _ => error.to_string(),
+    };
+    SchemaError {
+        message: shortened(&message, Schema::LONGEST_MESSAGE),
+        pointer,
     }
 }
 

@@ -155,7 +155,7 @@ impl<'n> Fields<'n> {
             _ => None,
         };
         if count.is_none() {
-            wrong_type(key, "a whole number", node, diagnostics)
+            wrong_type(key, "a whole number from 0", node, diagnostics)
                 .hint("write digits only, such as 3");
         }
         count
@@ -265,24 +265,26 @@ impl<'n> Fields<'n> {
     }
 
     fn report(&self, hint: Option<&str>, diagnostics: &mut Diagnostics) {
-        let mut seen: Vec<&str> = Vec::new();
-        for (name, entry) in self.object.iter() {
-            if name.starts_with("x-") {
+        let mut seen: Vec<(&str, &str)> = Vec::new();
+        for (name, entry) in self
+            .object
+            .iter()
+            .filter(|(name, _)| !name.starts_with("x-"))
+        {
+            let Some(key) = self.known.iter().find(|key| spells(name, key)) else {
+                self.unknown_key(name, hint, entry.key_span, diagnostics);
                 continue;
+            };
+            if let Some((_, first)) = seen.iter().find(|(known, _)| known == key) {
+                diagnostics
+                    .error(
+                        Code::DuplicateKey,
+                        entry.key_span,
+                        format!("{name:?} and {first:?} are one key"),
+                    )
+                    .hint("keep one of the two spellings");
             }
-            match self.known.iter().find(|key| spells(name, key)) {
-                Some(key) if seen.contains(key) => {
-                    diagnostics
-                        .error(
-                            Code::DuplicateKey,
-                            entry.key_span,
-                            format!("{name:?} is a second spelling of {key:?}"),
-                        )
-                        .hint("keep one of the two");
-                }
-                Some(key) => seen.push(key),
-                None => self.unknown_key(name, hint, entry.key_span, diagnostics),
-            }
+            seen.push((key, name));
         }
     }
 
@@ -314,10 +316,11 @@ fn wrong_type<'d>(
     node: &Node,
     diagnostics: &'d mut Diagnostics,
 ) -> &'d mut crate::diagnostic::Diagnostic {
-    let message = format!(
-        "{key:?} must be {expected}, and this is {}",
-        node.type_name()
-    );
+    let found = match &node.kind {
+        Kind::Number(token) if token.len() <= 40 => token,
+        _ => node.type_name(),
+    };
+    let message = format!("{key:?} must be {expected}, and this is {found}");
     diagnostics.error(Code::WrongType, node.span, message)
 }
 

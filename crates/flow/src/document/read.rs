@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, StructureStyle, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, Tag};
 use indexmap::map;
 
 use super::scalar::{self, Refused};
@@ -45,7 +45,7 @@ pub fn read(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Node>
         let (event, span) = match event {
             Ok((event, span)) => (event, tree.span(&span)),
             Err(error) => {
-                tree.syntax_error(error.marker(), &error.info());
+                tree.syntax_error(source, &error);
                 return None;
             }
         };
@@ -132,16 +132,32 @@ impl<'d> Tree<'d> {
         }
     }
 
-    fn syntax_error(&mut self, marker: &Marker, message: &str) {
-        let at = marker.byte_offset().unwrap_or(0).min(self.text_length);
-        let found = self
-            .diagnostics
-            .error(Code::Syntax, Span { start: at, end: at }, message);
-        if message.contains("tab") {
-            found.hint("YAML is indented with spaces");
-        } else {
-            found.hint("the text must be YAML 1.2 or JSON; look at the indentation and quotes before this place");
+    fn syntax_error(&mut self, source: &Source, error: &ScanError) {
+        let start = error
+            .marker()
+            .byte_offset()
+            .unwrap_or(0)
+            .min(self.text_length);
+        let line_end = source.text().as_bytes()[start..]
+            .iter()
+            .position(|byte| *byte == b'\n');
+        let span = Span {
+            start,
+            end: start + line_end.unwrap_or(self.text_length - start),
+        };
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            self.too_deep(span);
+            return;
         }
+        let message = error.info();
+        let hint = if message.contains("tab") {
+            "YAML is indented with spaces"
+        } else {
+            "the text must be YAML 1.2 or JSON; look at the indentation and quotes before this place"
+        };
+        self.diagnostics
+            .error(Code::Syntax, span, message)
+            .hint(hint);
     }
 
     fn on_event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {

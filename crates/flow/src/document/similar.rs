@@ -15,7 +15,11 @@ pub fn nearest<'k>(mistaken: &str, known: impl IntoIterator<Item = &'k str>) -> 
         return None;
     }
     let folded = fold(mistaken);
-    let allowed = (folded.len() / 3).max(1);
+    let allowed = match folded.len() {
+        0..=2 => 0,
+        3..=5 => 1,
+        length => length / 3,
+    };
     known
         .into_iter()
         .filter(|name| name.len() <= LONGEST && name.len().abs_diff(mistaken.len()) <= LONGEST / 4)

@@ -280,7 +280,11 @@ impl Compiler<'_> {
         self.diagnostics.enter_step(None);
     }
 
+    /// After an error nothing is said: the reference that is missing may be the one that was wrong.
     fn note_unused(&mut self) {
+        if self.diagnostics.has_errors() {
+            return;
+        }
         for (step, is_used) in self.flow.steps.iter().zip(&self.uses.is_used) {
             if !is_used && !step.must_execute {
                 self.diagnostics.enter_step(Some(&step.id));
@@ -302,8 +306,12 @@ impl Compiler<'_> {
             Ok(compiled) => Some(compiled),
             Err(error) => {
                 self.diagnostics
-                    .error(Code::BadSchema, schema.span, format!("the schema cannot be used: {error}"))
-                    .hint("references may lead only into the schema itself, as in `$ref: \"#/$defs/name\"`");
+                    .error(
+                        Code::BadSchema,
+                        schema.span,
+                        format!("the schema cannot be used: {error}"),
+                    )
+                    .hint("correct it here; the keyword is described in the JSON Schema reference");
                 None
             }
         }
