@@ -20,12 +20,18 @@ use stepflow_store::Store;
 /// The text of a flow with this many steps.
 type Shape = fn(usize) -> String;
 
-/// Answers at once with its input.
-struct Instantly;
+/// `/builtin/now` answers at once with its input; `/builtin/later` makes the engine wait once, as a
+/// remote component would.
+struct Echo;
 
-impl Components for Instantly {
+impl Components for Echo {
     fn execute(&self, call: Invocation) -> BoxFuture<'static, Result<Completion, Failure>> {
-        Box::pin(std::future::ready(Ok(Completion::Output(call.input))))
+        Box::pin(async move {
+            if &*call.component == "/builtin/later" {
+                tokio::task::yield_now().await;
+            }
+            Ok(Completion::Output(call.input))
+        })
     }
 }
 
@@ -35,11 +41,13 @@ async fn main() {
         "{:<12} {:>8} {:>12} {:>12}",
         "shape", "steps", "µs/step", "steps/s"
     );
-    let shapes: [(&str, Shape); 4] = [
+    let shapes: [(&str, Shape); 6] = [
         ("chain", chain),
         ("chain of {}", chain_of_objects),
         ("parallel", parallel),
         ("gathered", gathered),
+        ("chain later", |n| chain(n).replace("now", "later")),
+        ("all later", |n| parallel(n).replace("now", "later")),
     ];
     for (name, shape) in shapes {
         for n_steps in [1_000, 10_000, 100_000] {
@@ -53,13 +61,32 @@ async fn main() {
             );
         }
     }
+    measure_runs(100_000).await;
+}
+
+/// What a whole run costs when there are many small ones, as for the items of a map.
+async fn measure_runs(n_runs: usize) {
+    let plan = plan(&chain(1));
+    let engine = Engine::new(Store::memory(), Arc::new(Echo), Options::default());
+    let start = Instant::now();
+    for _ in 0..n_runs {
+        let run = engine.run(Request::new(plan.clone(), Value::null()));
+        let run = run.expect("the flow has no schemas");
+        run.await.expect("memory does not fail");
+    }
+    let per_run = start.elapsed().as_secs_f64() / n_runs as f64;
+    println!(
+        "runs of one step: {:.3} µs each, {:.0}/s",
+        per_run * 1e6,
+        1.0 / per_run
+    );
 }
 
 /// The shortest of several runs: what is longer is the machine's doing.
 async fn measure(plan: &Plan) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..5 {
-        let engine = Engine::new(Store::memory(), Arc::new(Instantly), Options::default());
+        let engine = Engine::new(Store::memory(), Arc::new(Echo), Options::default());
         let run = engine.run(Request::new(plan.clone(), Value::null()));
         let run = run.expect("the flow has no schemas");
         let start = Instant::now();
@@ -77,12 +104,12 @@ fn plan(text: &str) -> Plan {
 
 /// Each step needs the one before.
 fn chain(n_steps: usize) -> String {
-    let mut text = "steps:\n- {id: s0, component: x, input: 1}\n".to_owned();
+    let mut text = "steps:\n- {id: s0, component: now, input: 1}\n".to_owned();
     for n in 1..n_steps {
         let before = n - 1;
         let _ = writeln!(
             text,
-            "- {{id: s{n}, component: x, input: {{$step: s{before}}}}}"
+            "- {{id: s{n}, component: now, input: {{$step: s{before}}}}}"
         );
     }
     let last = n_steps - 1;
@@ -91,12 +118,12 @@ fn chain(n_steps: usize) -> String {
 
 /// Each step takes a field of the one before and makes an object of it.
 fn chain_of_objects(n_steps: usize) -> String {
-    let mut text = "steps:\n- {id: s0, component: x, input: {a: 1}}\n".to_owned();
+    let mut text = "steps:\n- {id: s0, component: now, input: {a: 1}}\n".to_owned();
     for n in 1..n_steps {
         let before = n - 1;
         let _ = writeln!(
             text,
-            "- {{id: s{n}, component: x, input: {{a: {{$step: s{before}, path: a}}, b: text}}}}"
+            "- {{id: s{n}, component: now, input: {{a: {{$step: s{before}, path: a}}, b: text}}}}"
         );
     }
     let last = n_steps - 1;
@@ -107,7 +134,7 @@ fn chain_of_objects(n_steps: usize) -> String {
 fn parallel(n_steps: usize) -> String {
     let mut text = "steps:\n".to_owned();
     for n in 0..n_steps {
-        let _ = writeln!(text, "- {{id: s{n}, component: x, input: {n}}}");
+        let _ = writeln!(text, "- {{id: s{n}, component: now, input: {n}}}");
     }
     text + "output: done"
 }

@@ -7,8 +7,9 @@
 //! a component that answers at once costs no allocation in a queue, no wake-up and no task switch.
 
 mod attempt;
+mod random;
+mod start;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -17,84 +18,22 @@ use futures_util::stream::FuturesUnordered;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::outcome::Outcome;
-use stepflow_flow::plan::{Plan, StepIdx};
+use stepflow_flow::plan::StepIdx;
 use stepflow_store::RunId;
-use stepflow_store::journal::{Class, Entry, Record, RunCreated};
+use stepflow_store::journal::{Class, Entry};
 use tokio::time::Instant;
 
 use self::attempt::{Done, Work};
+use self::random::Random;
+pub(crate) use self::start::{resume, start};
 use crate::clock::Clock;
 use crate::component::{Completion, Failure, Invocation, Trace};
-use crate::engine::{Engine, Request};
+use crate::engine::Engine;
 use crate::run::{Control, FailedStep, Finished, Run, RunError, RunHandle};
-use crate::scheduler::{Action, Attempt, Contradiction, Scheduler, outcome_unknown};
+use crate::scheduler::{Action, Attempt, Scheduler, outcome_unknown};
 
 /// How many results one turn of the loop takes in before it records them.
 const BATCH: usize = 256;
-
-/// Prepares the loop of a new run.
-pub(crate) fn start(engine: Engine, request: Request) -> Run {
-    let run_id = request.run_id.unwrap_or_else(RunId::new);
-    let identity = Identity {
-        run_id,
-        flow_id: request.flow_id,
-        trace_id: request.trace_id.unwrap_or(*run_id.as_bytes()),
-        depth: request.parent.as_ref().map_or(0, |parent| parent.depth),
-    };
-    let created = RunCreated {
-        flow_id: request.flow_id,
-        input: request.input,
-        variables: request.variables,
-        overrides: request.overrides,
-        parent: request.parent,
-    };
-    let scheduler = Scheduler::new(request.plan, engine.options().retry.clone(), &created);
-    let driver = Driver::new(engine, identity, scheduler);
-    driver.into_run(vec![Entry::RunCreated(Box::new(created))])
-}
-
-/// Prepares the loop of a run that has a journal.
-pub(crate) async fn resume(engine: Engine, run_id: RunId, plan: Plan) -> Result<Run, RunError> {
-    let records = engine.store().load(&run_id).await;
-    let records = records.map_err(|source| RunError::Store { run_id, source })?;
-    let broken = |source| RunError::Journal { run_id, source };
-    let created = match records.first() {
-        Some(Record {
-            entry: Entry::RunCreated(created),
-            ..
-        }) => created,
-        Some(_) => return Err(broken(Contradiction::NotCreated)),
-        None => return Err(RunError::NoSuchRun { run_id }),
-    };
-    if created.overrides.is_null() && created.flow_id != plan.flow_id() {
-        return Err(broken(Contradiction::OtherFlow {
-            recorded: created.flow_id.to_string(),
-            given: plan.flow_id().to_string(),
-        }));
-    }
-    let identity = Identity {
-        run_id,
-        flow_id: created.flow_id,
-        trace_id: *run_id.as_bytes(),
-        depth: created.parent.as_ref().map_or(0, |parent| parent.depth),
-    };
-    let entries = records.iter().map(|record| &record.entry);
-    let scheduler = Scheduler::replay(plan, engine.options().retry.clone(), entries);
-    let mut driver = Driver::new(engine, identity, scheduler.map_err(broken)?);
-    if let Some(Record {
-        entry: Entry::RunFinished {
-            outcome,
-            failed_step,
-        },
-        ..
-    }) = records.last()
-    {
-        driver.finished = Some(driver.finished(outcome, *failed_step));
-        return Ok(driver.into_run(Vec::new()));
-    }
-    let staged = driver.take_up().map_err(broken)?;
-    Ok(driver.into_run(staged))
-}
 
 /// What is the same for all steps of a run.
 struct Identity {
@@ -158,29 +97,6 @@ impl Driver {
         Run::new(handle, Box::pin(self.run()))
     }
 
-    /// Tells the scheduler that the run goes on in another process, and which of the interrupted
-    /// calls their plugins forbid to repeat.
-    fn take_up(&mut self) -> Result<Vec<Entry>, Contradiction> {
-        let mut staged = vec![Entry::RunResumed];
-        self.scheduler.apply(&Entry::RunResumed)?;
-        for (step, attempt) in self.scheduler.interrupted() {
-            let component = &self.scheduler.plan().step(step).component;
-            if !self.engine.components().resends_unknown(component) {
-                let error = outcome_unknown("the runtime stopped while the step ran");
-                staged.push(Entry::StepFailed {
-                    step,
-                    attempt,
-                    class: Class::Refused,
-                    error,
-                });
-            }
-        }
-        staged[1..]
-            .iter()
-            .try_for_each(|entry| self.scheduler.apply(entry))?;
-        Ok(staged)
-    }
-
     async fn run(mut self) -> Result<Finished, RunError> {
         self.began = Instant::now();
         loop {
@@ -239,9 +155,7 @@ impl Driver {
         let run_id = self.identity.run_id;
         let first = self.engine.store().append(&run_id, &self.staged).await;
         let first = first.map_err(|source| RunError::Store { run_id, source })?;
-        self.control
-            .feed
-            .publish(first, self.began.elapsed(), &self.staged);
+        self.control.feed.publish(first, self.began, &self.staged);
         self.staged.clear();
         Ok(())
     }
@@ -403,30 +317,5 @@ impl Drop for Driver {
     /// However the run ends, its subscribers learn that there is no more.
     fn drop(&mut self) {
         self.control.feed.close();
-    }
-}
-
-/// Chance, for jitter and span ids: SplitMix64, seeded differently for each run.
-struct Random {
-    state: u64,
-}
-
-impl Random {
-    fn new() -> Random {
-        Random {
-            state: RandomState::new().hash_one(0),
-        }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number from 0 to 1.
-    fn fraction(&mut self) -> f64 {
-        self.next() as f64 / u64::MAX as f64
     }
 }

@@ -20,9 +20,12 @@ use crate::scheduler::variables;
 /// Runs flows on components, with a store as memory. Cheap to clone; clones are the same engine.
 ///
 /// ```
-/// # use std::sync::Arc;
-/// # use futures_util::future::BoxFuture;
-/// use stepflow_engine::{Completion, Components, Engine, Failure, Invocation, Options};
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+///
+/// use futures_util::future::BoxFuture;
+/// use stepflow_engine::{Completion, Components, Engine, Failure, Invocation, Options, Request};
+/// use stepflow_flow::{document::Source, outcome::Outcome, plan, value::Value};
 /// use stepflow_store::Store;
 ///
 /// /// Answers every call with its input.
@@ -35,7 +38,12 @@ use crate::scheduler::variables;
 /// }
 ///
 /// let engine = Engine::new(Store::memory(), Arc::new(Echo), Options::default());
-/// # let _ = engine;
+/// let text = "{steps: [{id: a, component: /echo, input: {$input: name}}], output: {$step: a}}";
+/// let plan = plan::check(&Source::new("flow.yaml", text)).plan.unwrap();
+/// let input = Value::parse(r#"{"name": "Ada"}"#).unwrap();
+/// let finished = engine.run(Request::new(plan, input)).unwrap().await.unwrap();
+/// assert_eq!(finished.outcome, Outcome::Success(Value::string("Ada")));
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct Engine {

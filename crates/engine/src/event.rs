@@ -8,6 +8,7 @@ use std::time::Duration;
 use stepflow_store::journal::Entry;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 /// How many events a subscriber may fall behind before it loses the oldest.
 const BACKLOG: usize = 1024;
@@ -33,6 +34,9 @@ pub enum Event {
 }
 
 /// The events of one run, in order. The last is `RunFinished`, unless the run was dropped.
+///
+/// Whoever comes late subscribes first and reads the journal then: sequence numbers say which
+/// events the journal has shown already, and nothing falls in between.
 ///
 /// ```no_run
 /// # async fn watch(run: stepflow_engine::Run) {
@@ -100,10 +104,11 @@ impl Feed {
     }
 
     /// Tells the subscribers, if there are any, of entries that are durable now.
-    pub(crate) fn publish(&self, first: u64, elapsed: Duration, entries: &[Entry]) {
+    pub(crate) fn publish(&self, first: u64, began: Instant, entries: &[Entry]) {
         if !self.watched.load(Ordering::Acquire) {
             return;
         }
+        let elapsed = began.elapsed();
         if let Channel::Watched(sender) = &*self.channel() {
             for (sequence, entry) in (first..).zip(entries) {
                 // Without receivers there is nobody to tell, which is not an error.

@@ -6,9 +6,15 @@ mod support;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use stepflow_engine::{Class, Event, Request, Run, RunError};
-use stepflow_store::RunId;
-use stepflow_store::journal::{Class as Recorded, Entry, Record};
+use futures_util::future::BoxFuture;
+use stepflow_engine::{
+    Class, Completion, Components, Engine, Event, Failure, Invocation, Limits, Options, Request,
+    Run, RunError,
+};
+use stepflow_flow::error::ErrorCode;
+use stepflow_flow::value::Value;
+use stepflow_store::journal::{Entry, Record};
+use stepflow_store::{RunId, Store};
 use support::{Act, Script, brief, engine, plan, run, slow, value};
 
 const CHAIN: &str = "
@@ -272,7 +278,7 @@ async fn interrupted_steps_that_must_not_run_twice_fail() {
         matches!(
             record.entry,
             Entry::StepFailed {
-                class: Recorded::Unknown,
+                class: Class::Unknown,
                 ..
             }
         )
@@ -329,6 +335,79 @@ async fn engines_do_not_outlive_their_runs() {
     let script = Script::new([]);
     let finished = run(&script, CHAIN, "null").await;
     assert_eq!(brief(&finished.outcome), "1");
+    assert_eq!(
+        Arc::strong_count(&script),
+        1,
+        "something still holds the components"
+    );
+}
+
+/// A component that runs a flow for its step, as `eval` and call backs do.
+struct Nested {
+    script: Arc<Script>,
+    flow: &'static str,
+}
+
+impl Components for Nested {
+    fn execute(&self, call: Invocation) -> BoxFuture<'static, Result<Completion, Failure>> {
+        if &*call.component != "/builtin/nest" {
+            return self.script.execute(call);
+        }
+        let mut request = Request::new(plan(self.flow), call.input.clone());
+        request.parent = Some(call.as_parent("0"));
+        request.trace_id = Some(call.trace.trace_id);
+        Box::pin(async move {
+            let run = call.engine.run(request).map_err(|error| {
+                let error = ErrorCode::UNAVAILABLE.error(error.to_string());
+                Failure::new(Class::Refused, error)
+            })?;
+            let finished = run.await.unwrap();
+            Ok(Completion::Output(
+                Value::from_serialize(&finished.outcome).unwrap(),
+            ))
+        })
+    }
+}
+
+fn nested(script: &Arc<Script>, flow: &'static str) -> Engine {
+    let script = Arc::clone(script);
+    let options = Options {
+        limits: Limits { run: 1, depth: 3 },
+        ..Options::default()
+    };
+    Engine::new(Store::memory(), Arc::new(Nested { script, flow }), options)
+}
+
+const NEST: &str = "{steps: [{id: n, component: nest, input: {$input: $}}], output: {$step: n}}";
+
+#[tokio::test(start_paused = true)]
+async fn a_step_may_run_a_flow() {
+    let script = Script::new([("a", vec![slow(1)])]);
+    let engine = nested(&script, CHAIN);
+    // One slot is enough: a run inside has its own.
+    let run = engine.run(Request::new(plan(NEST), value("null")));
+    let finished = run.unwrap().await.unwrap();
+    assert_eq!(
+        brief(&finished.outcome),
+        r#"{"outcome":"success","result":1}"#
+    );
+    let flow = "{steps: [{id: n, component: nest}], output: {$step: n, path: result}}";
+    let run = nested(&script, flow).run(Request::new(plan(flow), value("null")));
+    let finished = run.unwrap().await.unwrap();
+    assert_eq!(brief(&finished.outcome), "failed: -32009", "it has no end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_inside_ends_with_its_step() {
+    let script = Script::new([("a", vec![Act::Hang])]);
+    let mut run = nested(&script, CHAIN)
+        .run(Request::new(plan(NEST), value("null")))
+        .unwrap();
+    until_idle(&mut run).await;
+    assert_eq!(script.running(), 1);
+    run.handle().cancel("enough");
+    assert_eq!(brief(&run.await.unwrap().outcome), "failed: -32012");
+    assert_eq!(script.running(), 0);
     assert_eq!(
         Arc::strong_count(&script),
         1,

@@ -37,6 +37,20 @@ output: {$step: b, path: v}",
         &["a#1", "b#1"],
     )
     .await;
+    // Steps that become ready together start in the order of the text.
+    check(
+        [],
+        "
+steps:
+- {id: a, component: x}
+- {id: d, component: x, input: {$step: a}}
+- {id: c, component: x, input: {$step: a}}
+- {id: b, component: x, input: {$step: a}}
+output: 1",
+        "1",
+        &["a#1", "d#1", "c#1", "b#1"],
+    )
+    .await;
     // A diamond: each step once, the joining one last.
     check(
         [("l", vec![slow(2)]), ("r", vec![slow(1)])],

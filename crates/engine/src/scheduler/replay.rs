@@ -6,7 +6,7 @@ use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::{Plan, StepIdx};
 use stepflow_store::journal::{Class, Entry};
 
-use super::frontier::Phase;
+use super::frontier::{Phase, Step};
 use super::{End, Scheduler};
 use crate::retry::Retry;
 
@@ -28,10 +28,10 @@ pub enum Contradiction {
         given: String,
     },
     /// A step that the plan does not have.
-    #[error("the plan has no step number {index}")]
+    #[error("the plan has no step number {place}")]
     NoSuchStep {
-        /// The index of the step.
-        index: usize,
+        /// The place that the step would have.
+        place: usize,
     },
     /// A step cannot do this where it stands: start while it runs, fail before it started, end
     /// twice.
@@ -105,12 +105,17 @@ impl Scheduler {
     }
 
     fn on_started(&mut self, step: StepIdx, attempt: u32) -> Result<(), Contradiction> {
-        let fits =
-            |phase: &Phase| !matches!(phase, Phase::Started | Phase::Failed(_) | Phase::Finished);
-        self.touch(step, "started", fits)?;
-        if attempt != self.frontier.step(step).attempt + 1 {
+        let it = self.known(step)?;
+        if matches!(
+            it.phase,
+            Phase::Started | Phase::Failed(_) | Phase::Finished
+        ) {
+            return Err(self.out_of_order(step, "started"));
+        }
+        if attempt != it.attempt + 1 {
             return Err(self.out_of_order(step, "started with this attempt number"));
         }
+        self.touch(step);
         let it = self.frontier.step_mut(step);
         it.attempt = attempt;
         it.phase = Phase::Started;
@@ -124,16 +129,17 @@ impl Scheduler {
         class: Class,
         error: &FlowError,
     ) -> Result<(), Contradiction> {
-        let fits = |phase: &Phase| {
-            !matches!(
-                phase,
-                Phase::Failed(_) | Phase::Delayed(_) | Phase::Finished
-            )
-        };
-        self.touch(step, "failed", fits)?;
-        if attempt != self.frontier.step(step).attempt {
+        let it = self.known(step)?;
+        if matches!(
+            it.phase,
+            Phase::Failed(_) | Phase::Delayed(_) | Phase::Finished
+        ) {
+            return Err(self.out_of_order(step, "failed"));
+        }
+        if attempt != it.attempt {
             return Err(self.out_of_order(step, "failed in this attempt"));
         }
+        self.touch(step);
         self.frontier.step_mut(step).phase = match self.spend_retry(step, class) {
             Some(delay) => Phase::Delayed(Box::new(delay)),
             None => Phase::Failed(Box::new((class, error.clone()))),
@@ -143,7 +149,10 @@ impl Scheduler {
     }
 
     fn on_finished(&mut self, step: StepIdx, outcome: &Outcome) -> Result<(), Contradiction> {
-        self.touch(step, "ended", |phase| !matches!(phase, Phase::Finished))?;
+        if matches!(self.known(step)?.phase, Phase::Finished) {
+            return Err(self.out_of_order(step, "ended"));
+        }
+        self.touch(step);
         self.outcomes[step.place()] = Some(outcome.clone());
         self.frontier.finish(step);
         if let Outcome::Failed(error) = outcome {
@@ -155,27 +164,21 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Makes sure that a step that something happened to may be in that state, and counts as
-    /// needed: a replayed journal is ahead of the scheduler's own decisions.
-    fn touch(
-        &mut self,
-        step: StepIdx,
-        what: &'static str,
-        fits: impl Fn(&Phase) -> bool,
-    ) -> Result<(), Contradiction> {
-        if step.place() >= self.outcomes.len() {
-            return Err(Contradiction::NoSuchStep {
-                index: step.place(),
-            });
-        }
-        if !fits(&self.frontier.step(step).phase) {
-            return Err(self.out_of_order(step, what));
-        }
+    /// The step, if the plan has it.
+    fn known(&self, step: StepIdx) -> Result<&Step, Contradiction> {
+        let steps = self.frontier.steps();
+        steps.get(step.place()).ok_or(Contradiction::NoSuchStep {
+            place: step.place(),
+        })
+    }
+
+    /// Makes sure that a step that something happened to counts as needed, and what it needs too:
+    /// a replayed journal is ahead of the scheduler's own decisions.
+    fn touch(&mut self, step: StepIdx) {
         self.frontier.activate(step);
         if matches!(self.frontier.step(step).phase, Phase::Needed) {
             self.open(step);
         }
-        Ok(())
     }
 
     fn out_of_order(&self, step: StepIdx, what: &'static str) -> Contradiction {
