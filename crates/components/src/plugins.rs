@@ -49,7 +49,7 @@ struct Inner {
 #[derive(Debug)]
 enum Plugin {
     Local(Local),
-    Remote(Remote),
+    Remote(Arc<Remote>),
 }
 
 /// A plugin that runs in this process.
@@ -156,7 +156,9 @@ fn make(name: &str, plugin: &options::Plugin, shared: &remote::Shared) -> Plugin
             Plugin::Local(Local::new(name, Kind::Builtin(table)))
         }
         options::Plugin::Mock(mock) => Plugin::Local(Local::new(name, Kind::Mock(mock.clone()))),
-        options::Plugin::Stdio(stdio) => Plugin::Remote(Remote::stdio(name, stdio, shared)),
+        options::Plugin::Stdio(stdio) => {
+            Plugin::Remote(Arc::new(Remote::stdio(name, stdio, shared)))
+        }
     }
 }
 
@@ -172,16 +174,9 @@ impl Components for Plugins {
         let component = target.component;
         match &self.inner.plugins[target.plugin] {
             Plugin::Local(local) => local.execute(&self.inner, &component, invocation),
-            Plugin::Remote(_) => {
-                let inner = Arc::clone(&self.inner);
-                let plugin = target.plugin.to_owned();
-                async move {
-                    let Plugin::Remote(remote) = &inner.plugins[&plugin] else {
-                        unreachable!("it was remote before")
-                    };
-                    remote.execute(&component, invocation).await
-                }
-                .boxed()
+            Plugin::Remote(remote) => {
+                let remote = Arc::clone(remote);
+                async move { remote.execute(&component, invocation).await }.boxed()
             }
         }
     }
