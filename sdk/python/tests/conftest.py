@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from runtime import Runtime
 
 
@@ -14,11 +15,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
     """Starts a server with the given source; initialises it unless told not to."""
     with ExitStack() as children:
 
-        def start(source: str = "", *, initialize: bool = True, name: str = "my_server", **params) -> Runtime:
+        def start(
+            source: str = "", *, initialize: bool = True, name: str = "my_server", **params
+        ) -> Runtime:
             (tmp_path / f"{name}.py").write_text(
-                "from stepflow_sdk import *\nserver = StepflowServer(udf=False)\n" + textwrap.dedent(source)
+                "from stepflow_sdk import *\nserver = StepflowServer(udf=False)\n"
+                + textwrap.dedent(source)
             )
-            child = children.enter_context(Runtime(tmp_path, "-m", "stepflow_sdk", f"{name}:server"))
+            child = children.enter_context(
+                Runtime(tmp_path, "-m", "stepflow_sdk", f"{name}:server")
+            )
             if initialize:
                 child.initialize(**params)
             return child

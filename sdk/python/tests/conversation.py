@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from runtime import ALL, execute
-
 from stepflow_sdk import StepflowServer
 from stepflow_sdk.peer import Peer
 
@@ -27,7 +26,9 @@ class Conversation:
         self.sent.append(message)
         if "method" in message and "id" in message and message["method"] in self.answers:
             answer = self.answers[message["method"]]
-            self.tell(id=message["id"], **(answer(message["params"]) if callable(answer) else answer))
+            self.tell(
+                id=message["id"], **(answer(message["params"]) if callable(answer) else answer)
+            )
 
     def send(self, frame: bytes, *, droppable: bool = False) -> None:
         self.post(frame)
@@ -43,8 +44,7 @@ class Conversation:
             answer = None if invocation.component.is_async else invocation.run()
             if answer is None:
                 answer = asyncio.run(invocation.run_async())
-            self.post(answer)
-            self.peer.finish(invocation)
+            self.peer.answer(invocation, answer, self.post)
         return self.sent[before:]
 
     def tell(self, **message: Any) -> list[dict[str, Any]]:
@@ -52,12 +52,16 @@ class Conversation:
 
     def request(self, method: str, params: Any = None) -> dict[str, Any]:
         self.n += 1
-        answers = self.tell(id=self.n, method=method, **({} if params is None else {"params": params}))
+        answers = self.tell(
+            id=self.n, method=method, **({} if params is None else {"params": params})
+        )
         (answer,) = [it for it in answers if it.get("id") == self.n and "method" not in it]
         return answer
 
     def call(self, component: str, input: Any = None, **extra: Any) -> dict[str, Any]:
-        return self.request("components/execute", execute(component, input, capabilities=ALL, **extra))
+        return self.request(
+            "components/execute", execute(component, input, capabilities=ALL, **extra)
+        )
 
     def output(self, component: str, input: Any = None, **extra: Any) -> Any:
         answer = self.call(component, input, **extra)

@@ -43,7 +43,8 @@ class Runtime:
         """Cleared by a test whose runtime stops reading for a while."""
         self.reads.set()
         self.threads = [
-            threading.Thread(target=it, daemon=True) for it in (self._read_frames, self._read_stderr)
+            threading.Thread(target=it, daemon=True)
+            for it in (self._read_frames, self._read_stderr)
         ]
         for thread in self.threads:
             thread.start()

@@ -120,7 +120,9 @@ def test_more_components_than_threads_may_wait_for_call_backs(serve, component):
     child.until(lambda: len(child.callbacks) == 200)
     for callback in reversed(child.callbacks):
         child.send(id=callback["id"], result={"blob_id": f"blob {callback['params']['data']}"})
-    assert [child.response(id)["result"]["output"] for id in ids] == [f"blob {n}" for n in range(200)]
+    assert [child.response(id)["result"]["output"] for id in ids] == [
+        f"blob {n}" for n in range(200)
+    ]
 
 
 def test_a_component_may_call_back_after_others_filled_the_threads(serve):
@@ -138,7 +140,11 @@ def test_a_component_may_call_back_after_others_filled_the_threads(serve):
         """
     )
     child.blobs()
-    ids = [child.start("/hold", 1), child.start("/hold", 2), *[child.start("/put", n) for n in range(50)]]
+    ids = [
+        child.start("/hold", 1),
+        child.start("/hold", 2),
+        *[child.start("/put", n) for n in range(50)],
+    ]
     for id in ids:
         assert "result" in child.response(id)
 

@@ -57,7 +57,10 @@ def test_what_is_no_request_is_not_answered(serve, junk):
         (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', None),
         (b'{"jsonrpc":"2.0","id":[1],"method":"ping"}', None),
         (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', None),
-        (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":' + b"[" * 5000 + b"]" * 5000 + b"}", 7),
+        (
+            b'{"jsonrpc":"2.0","id":7,"method":"ping","params":' + b"[" * 5000 + b"]" * 5000 + b"}",
+            7,
+        ),
     ],
 )
 def test_wrong_shapes_are_invalid_requests(serve, frame, id):
@@ -77,7 +80,9 @@ def test_line_ends_and_byte_order_marks_are_tolerated(serve, start, end):
     assert child.frame() == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
-@pytest.mark.parametrize("id", [1, "1", -5, 0, 2**63 - 1, 2**70, "", "a\u2028b", 'with "quotes" \\ and /', "é"])
+@pytest.mark.parametrize(
+    "id", [1, "1", -5, 0, 2**63 - 1, 2**70, "", "a\u2028b", 'with "quotes" \\ and /', "é"]
+)
 def test_ids_are_echoed_exactly(serve, id):
     child = serve(initialize=False)
     child.send(id=id, method="ping")
@@ -199,7 +204,12 @@ def log(n: int, context: SyncContext) -> None: context.log("info", "x" * n); con
 """,
         max_message_bytes=1000,
     )
-    for component, input in [("/make", {"n": 2000}), ("/fail", 2000), ("/skip", 2000), ("/put", 2000)]:
+    for component, input in [
+        ("/make", {"n": 2000}),
+        ("/fail", 2000),
+        ("/skip", 2000),
+        ("/put", 2000),
+    ]:
         error = child.error(component, input)
         assert error["code"] == -32005, component
         assert error["data"]["max_message_bytes"] == 1000
@@ -210,10 +220,15 @@ def log(n: int, context: SyncContext) -> None: context.log("info", "x" * n); con
 
 @pytest.mark.parametrize("component", ["/make", "/make_async"])
 def test_a_runtime_that_does_not_read_gets_every_answer_whole(serve, component):
-    child = serve(ECHO + "\n@server.component\nasync def make_async(n: int) -> str: return 'x' * n\n")
+    child = serve(
+        ECHO + "\n@server.component\nasync def make_async(n: int) -> str: return 'x' * n\n"
+    )
     child.reads.clear()
     # Everything is written before the first answer is read: no answer may hold up the one who reads requests.
-    ids = [child.start(component, {"n": 1_000_000} if component == "/make" else 1_000_000) for _ in range(60)]
+    ids = [
+        child.start(component, {"n": 1_000_000} if component == "/make" else 1_000_000)
+        for _ in range(60)
+    ]
     last = child.start("/size", "x" * 1_000_000)
     child.reads.set()
     assert child.response(last)["result"]["output"] == 1_000_000

@@ -57,7 +57,9 @@ def test_subprocesses_find_an_empty_stdin_and_no_wire(serve):
 
 
 def test_reading_stdin_ends_at_once(serve):
-    child = serve("import sys\n@server.component\ndef read(input): return sys.stdin.read() + repr(input)\n")
+    child = serve(
+        "import sys\n@server.component\ndef read(input): return sys.stdin.read() + repr(input)\n"
+    )
     assert child.output("/read", 1) == "1"
 
 
@@ -101,7 +103,9 @@ def test_a_fork_does_not_keep_the_wire_open(serve):
 
 
 def test_banners_of_an_import_go_to_stderr(serve):
-    child = serve("import os\nprint('banner')\nos.write(1, b'low banner\\n')\nserver.component(lambda: 1, name='one')")
+    child = serve(
+        "import os\nprint('banner')\nos.write(1, b'low banner\\n')\nserver.component(lambda: 1, name='one')"
+    )
     assert child.output("/one") == 1
     assert child.end() == 0
     assert b"low banner" in child.stderr
@@ -167,10 +171,14 @@ def test_prints_of_calls_at_once_keep_apart(serve):
             await asyncio.to_thread(print, "", input)
         """
     )
-    ids = {child.start("/plain", n): n for n in range(4)} | {child.start("/later", n): n for n in range(4, 8)}
+    ids = {child.start("/plain", n): n for n in range(4)} | {
+        child.start("/later", n): n for n in range(4, 8)
+    }
     for id in ids:
         child.response(id)
-    assert {it["id"]: it["message"] for it in logs(child)} == {id: f"{n} {n}" for id, n in ids.items()}
+    assert {it["id"]: it["message"] for it in logs(child)} == {
+        id: f"{n} {n}" for id, n in ids.items()
+    }
 
 
 def test_a_runtime_that_takes_no_logs_gets_none(serve):
@@ -218,7 +226,9 @@ def test_logs_nobody_reads_are_dropped_and_answers_are_not(serve):
 
 
 def test_stderr_is_left_alone(serve):
-    child = serve("import sys\n@server.component\ndef talk(input): print('for the operator', file=sys.stderr)\n")
+    child = serve(
+        "import sys\n@server.component\ndef talk(input): print('for the operator', file=sys.stderr)\n"
+    )
     child.call("/talk")
     assert child.end() == 0
     assert child.stderr == b"for the operator\n"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from runtime import PATIENCE, Runtime
 
 BUSY = {
@@ -144,7 +145,9 @@ def test_an_idle_server_uses_no_processor(serve):
         total = 0
         for task in os.listdir(f"/proc/{child.process.pid}/task"):
             with open(f"/proc/{child.process.pid}/task/{task}/status") as status:
-                total += sum(int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt"))
+                total += sum(
+                    int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt")
+                )
         return total
 
     # The watch goes to sleep after a while; from then on the count stands still.
@@ -163,7 +166,9 @@ def test_a_pipe_that_does_not_block_is_served_as_well(tmp_path):
 
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    child = subprocess.Popen([sys.executable, "-m", "stepflow_sdk"], stdin=theirs, stdout=theirs, cwd=tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "stepflow_sdk"], stdin=theirs, stdout=theirs, cwd=tmp_path
+    )
     theirs.close()
     lines = ours.makefile("rb")
     ours.sendall(b'{"jsonrpc":"2.0","id":"' + b"x" * 3_000_000 + b'","method":"ping"}\n')

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from runtime import PATIENCE
 
 
@@ -22,7 +23,12 @@ def run(folder, *arguments):
 def test_help_teaches(tmp_path):
     it = run(tmp_path, "--help")
     assert it.returncode == 0
-    for word in ["my_server:server", "@server.component", "stepflow-config.yml", 'args: ["-m", "stepflow_sdk"']:
+    for word in [
+        "my_server:server",
+        "@server.component",
+        "stepflow-config.yml",
+        'args: ["-m", "stepflow_sdk"',
+    ]:
         assert word in it.stdout
 
 
@@ -75,7 +81,9 @@ def test_a_server_that_cannot_be_had_says_why(tmp_path, target, words):
         assert word in it.stderr
 
 
-@pytest.mark.parametrize("target", ["mine:app", "mine:make", "mine:Holder.app", "package.inner:app"])
+@pytest.mark.parametrize(
+    "target", ["mine:app", "mine:make", "mine:Holder.app", "package.inner:app"]
+)
 def test_a_server_is_found_by_module_and_attribute(tmp_path, target):
     source = SOURCES["mine"] + "def make(): return app\nclass Holder: app = app\n"
     (tmp_path / "mine.py").write_text(source)

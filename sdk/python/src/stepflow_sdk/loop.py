@@ -83,8 +83,7 @@ class EventLoop:
         self._answer(invocation, invocation.abandoned() if task.cancelled() else task.result())
 
     def _answer(self, invocation: Invocation, frame: bytes) -> None:
-        self._post(frame)
-        invocation.peer.finish(invocation)
+        invocation.peer.answer(invocation, frame, self._post)
         if not self._flushing and self._loop is not None:
             self._flushing = True
             self._loop.call_soon(self._flush_all)

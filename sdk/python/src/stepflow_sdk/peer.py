@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,6 +85,7 @@ class Peer:
         self._router = router
         self._pending: dict[Id, Waiter] = {}
         self._running: dict[Id, Invocation] = {}
+        self._answering: set[Invocation] = set()
         self._closed: PeerClosed | None = None
         self._drained = threading.Event()
 
@@ -205,10 +207,17 @@ class Peer:
             return frame
         return message.error_frame(id, _too_large("the answer", len(frame), limit))
 
-    def finish(self, invocation: Invocation) -> None:
-        """Forgets an invocation whose answer is ready."""
+    def answer(self, invocation: Invocation, frame: bytes, put: Callable[[bytes], None]) -> None:
+        """Forgets an invocation and puts its answer where it goes: by the link's `post` or `send`."""
+        self._answering.add(invocation)
+        # Its id is free before the answer is out: the runtime may use it again at once.
         self._running.pop(invocation.id, None)
-        if self._closed is not None and not self._running:
+        put(frame)
+        self._answering.discard(invocation)
+        self._note_drained()
+
+    def _note_drained(self) -> None:
+        if self._closed is not None and not self._running and not self._answering:
             self._drained.set()
 
     def cancel(self, id: Id, reason: str | None) -> None:
@@ -262,8 +271,7 @@ class Peer:
             except KeyError:  # pragma: no cover - another thread took the last one
                 break
             waiter.fail(PeerClosed())
-        if not self._running:
-            self._drained.set()
+        self._note_drained()
 
     def wait_drained(self, seconds: float) -> bool:
         """After `close`, waits for running invocations to end; returns whether they did."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -148,7 +149,7 @@ def _compile(blob_id: str, blob: UdfBlob) -> _Compiled:
 def _function(blob: UdfBlob, place: str) -> Callable[..., Any]:
     # Read as an expression the code may be indented or spread over lines without parentheses of its own.
     text = blob.code.strip()
-    if blob.function_name is None:
+    if blob.function_name is None and text:
         try:
             expression = ast.parse(f"({text}\n)", place, "eval").body
         except SyntaxError:
@@ -157,7 +158,7 @@ def _function(blob: UdfBlob, place: str) -> Callable[..., Any]:
             return cast("Callable[..., Any]", _evaluated(ast.Expression(expression), place))
         if expression is not None:
             return _wrapped([ast.Return(expression)], place)
-    module = ast.parse(inspect.cleandoc(blob.code), place)
+    module = ast.parse(textwrap.dedent(blob.code.strip("\n")), place)
     if blob.function_name is not None:
         return _named(_executed(module, place), blob.function_name)
     last = module.body[-1] if module.body else None

@@ -98,6 +98,7 @@ class Crew:
         self._n_put_down = 0
         self._watching = False
         self._alarm = threading.Event()
+        self._flushed_at = 0.0
 
     def start(self, peer: Peer) -> None:
         """Starts serving, in threads of its own."""
@@ -113,8 +114,10 @@ class Crew:
             waiting = self._backlog.popleft() if self._backlog else None
             if waiting is None:
                 self._n_running -= 1
-        if waiting is not None:
-            self._give(waiting)
+        if waiting is not None and not self._give(waiting):
+            with self._slots:
+                self._n_running -= 1
+                self._backlog.appendleft(waiting)
         try:
             yield
         finally:
@@ -123,20 +126,24 @@ class Crew:
 
     # Followers
 
-    def _pass_lead(self) -> None:
-        self._give(None)
+    def _pass_lead(self) -> bool:
+        return self._give(None)
 
-    def _give(self, task: Invocation | None) -> None:
-        """Has a follower do something: an idle one, or a new one."""
+    def _give(self, task: Invocation | None) -> bool:
+        """Has a follower do something: an idle one, or a new one; False where the system gives no more threads."""
         try:
             follower = self._followers.pop()
         except IndexError:
             follower = _Follower()
             follower.task = task
-            _spawn(lambda: self._follow(follower), "stepflow-worker")
+            try:
+                _spawn(lambda: self._follow(follower), "stepflow-worker")
+            except RuntimeError:
+                return False
         else:
             follower.task = task
             follower.wake.release()
+        return True
 
     def _follow(self, follower: _Follower) -> None:
         while True:
@@ -160,8 +167,7 @@ class Crew:
         if frame is None:
             self._loop.submit(invocation)
         else:
-            self._writer.send(frame)
-            self._peer.finish(invocation)
+            self._peer.answer(invocation, frame, self._writer.send)
 
     def _next_of_backlog(self) -> Invocation | None:
         """Gives up this thread's place, or keeps it for the next call that waits for one."""
@@ -204,7 +210,10 @@ class Crew:
             return self._run_leading(invocation)
         with self._slots:
             self._n_running += 1
-        self._pass_lead()
+        if not self._pass_lead():
+            with self._slots:
+                self._n_running -= 1
+            return self._run_leading(invocation)
         self._writer.flush()
         self._run_counted(invocation)
         return False
@@ -221,12 +230,10 @@ class Crew:
             self._baton.pop()
         except IndexError:
             if frame is not None:
-                self._writer.send(frame)
-                self._peer.finish(invocation)
+                self._peer.answer(invocation, frame, self._writer.send)
             return False
         if frame is not None:
-            self._writer.post(frame)
-            self._peer.finish(invocation)
+            self._peer.answer(invocation, frame, self._writer.post)
         if self._frames and started + elapsed - self._flushed_at > _LATEST_FLUSH:
             return self._flushed()
         return True
@@ -262,7 +269,11 @@ class Crew:
         # The thread that put it down goes on as a follower and holds a place from now on.
         with self._slots:
             self._n_running += 1
-        self._pass_lead()
+        if not self._pass_lead():
+            # The busy leader has to stay the leader; the watch will try again.
+            with self._slots:
+                self._n_running -= 1
+            self._baton.append(invocation)
 
     def _watch(self) -> None:
         while True:
@@ -282,8 +293,6 @@ class Crew:
                 # Put down between the last look and the line above, whose owner still believed in the watch.
                 self._watching = True
                 self._alarm.set()
-
-    _flushed_at = 0.0
 
 
 def _spawn(run: Callable[[], None], name: str) -> None:

@@ -68,18 +68,16 @@ class LineReader:
                 return b""
 
     def _keep(self, part: bytes) -> None:
+        """Adds to the line that is not complete yet; of one that is too long only its two ends stay."""
         self._size += len(part)
         if self._size <= self._limit:
             self._parts.append(part)
             return
         if self._parts:
-            # It has just become too long: of what was kept, its two ends stay.
-            whole = b"".join(self._parts)
+            part = b"".join([*self._parts, part])
             self._parts = []
-            self._head = (whole + part)[:_KEPT] if len(whole) < _KEPT else whole[:_KEPT]
-            self._tail = whole[-_KEPT:]
-        elif self._size == len(part):
-            self._head = part[:_KEPT]
+        if len(self._head) < _KEPT:
+            self._head = (self._head + part)[:_KEPT]
         self._tail = (self._tail + part[-_KEPT:])[-_KEPT:]
 
     def _fits(self, line: bytes) -> bool:
