@@ -160,6 +160,7 @@ pub struct Diagnostics {
     source: Arc<Source>,
     step: Option<Arc<str>>,
     found: Vec<Diagnostic>,
+    n_errors: usize,
 }
 
 impl Diagnostics {
@@ -172,6 +173,7 @@ impl Diagnostics {
             source: Arc::clone(source),
             step: None,
             found: Vec::new(),
+            n_errors: 0,
         }
     }
 
@@ -192,7 +194,7 @@ impl Diagnostics {
 
     /// Adds an error.
     pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.add(Severity::Error, code, span, message.into())
+        self.add(Severity::Error, code, span, message)
     }
 
     /// Adds a warning.
@@ -202,21 +204,23 @@ impl Diagnostics {
         span: Span,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        self.add(Severity::Warning, code, span, message.into())
+        self.add(Severity::Warning, code, span, message)
     }
 
     /// Adds a note.
     pub fn note(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.add(Severity::Note, code, span, message.into())
+        self.add(Severity::Note, code, span, message)
     }
 
-    fn add(
+    /// Adds a problem of this severity.
+    pub fn add(
         &mut self,
         severity: Severity,
         code: Code,
         span: Span,
-        message: String,
+        message: impl Into<String>,
     ) -> &mut Diagnostic {
+        self.n_errors += usize::from(severity == Severity::Error);
         let (line, column) = self.source.line_column(span.start);
         let location = Location {
             source: self.source.name().clone(),
@@ -229,7 +233,7 @@ impl Diagnostics {
         self.found.push(Diagnostic {
             code,
             severity,
-            message,
+            message: message.into(),
             location,
             step,
             text,
@@ -240,9 +244,7 @@ impl Diagnostics {
 
     /// Whether there is an error among what was found.
     pub fn has_errors(&self) -> bool {
-        self.found
-            .iter()
-            .any(|found| found.severity == Severity::Error)
+        self.n_errors > 0
     }
 
     /// What was found, in the order of the text once [`Diagnostics::sort`] was called.

@@ -43,6 +43,8 @@ pub struct Flow {
     pub steps: Vec<Step>,
     /// What its result is made from.
     pub output: Expression<StepName>,
+    /// Where the output stands.
+    pub output_span: Span,
     /// Inputs to try it with.
     pub examples: Vec<Example>,
     /// Its tests, read by the test command.
@@ -106,6 +108,8 @@ pub struct Step {
     pub component_span: Span,
     /// What goes into it.
     pub input: Expression<StepName>,
+    /// Where the input stands, or the component where there is none.
+    pub input_span: Span,
     /// Whether to leave it out.
     pub skip_if: Option<Expression<StepName>>,
     /// What to do when it fails.

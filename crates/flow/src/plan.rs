@@ -17,6 +17,7 @@ use crate::value::Value;
 
 mod compile;
 mod cycles;
+mod fit;
 mod known_fields;
 
 /// A step's place in its plan.

@@ -41,6 +41,9 @@ pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
             )
             .hint("name an existing step, or remove the schema");
     }
+    let output_span = fields
+        .take("output")
+        .map_or(fields.span(), |node| node.span);
     let output = output(&mut fields, diagnostics);
     let examples = fields.list("examples", diagnostics).unwrap_or_default();
     let examples = examples
@@ -61,6 +64,7 @@ pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
         variables: schemas.variables,
         steps,
         output,
+        output_span,
         examples,
         test,
         metadata,
@@ -190,8 +194,9 @@ pub(super) fn schema(
     diagnostics: &mut Diagnostics,
 ) -> Option<LocatedSchema> {
     let value = match (&node.kind, definitions) {
-        (Kind::Bool(_), _) | (Kind::Object(_), None) => node.to_value(),
-        (Kind::Object(object), Some(definitions)) => {
+        (Kind::Object(object), Some(definitions))
+            if node.to_value().as_text().contains("\"$ref\"") =>
+        {
             let mut entries: IndexMap<&str, Value> = object
                 .iter()
                 .map(|(key, entry)| (&**key, entry.node.to_value()))
@@ -201,6 +206,7 @@ pub(super) fn schema(
                 .or_insert_with(|| definitions.to_value());
             Value::object(entries)
         }
+        (Kind::Bool(_) | Kind::Object(_), _) => node.to_value(),
         _ => {
             let message = format!(
                 "a schema must be an object, and this is {}",

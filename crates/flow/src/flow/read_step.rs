@@ -34,6 +34,9 @@ fn step_fields(
     let component = fields.string("component", diagnostics);
     let component_span = component_node.map_or(id_span, |node| node.span);
     let component = component.map(|text| read_component(&text, component_span, diagnostics));
+    let input_span = fields
+        .take("input")
+        .map_or(component_span, |node| node.span);
     let (input, subflow) = read_input(&mut fields, component.as_deref(), diagnostics);
     let input_schema = fields
         .take("inputSchema")
@@ -58,6 +61,7 @@ fn step_fields(
         component: component.unwrap_or_else(|| Arc::from("")),
         component_span,
         input,
+        input_span,
         skip_if,
         on_error,
         timeout,

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Compiled, CompiledExpression, Plan, PlannedStep, StepIdx, cycles, known_fields};
+use super::{Compiled, CompiledExpression, Plan, PlannedStep, StepIdx, cycles, fit, known_fields};
 use crate::blob::BlobId;
-use crate::diagnostic::{Code, Diagnostics};
+use crate::diagnostic::{Code, Diagnostics, Severity};
 use crate::document::{Span, nearest};
 use crate::expression::{Expression, Need, Reference, StepName, Target};
 use crate::flow::{Flow, LocatedSchema, Step};
+use crate::path::Path;
 use crate::schema::Schema;
 
 /// How many names a suggestion is sought among.
@@ -19,6 +20,47 @@ const MOST_SUGGESTIONS: usize = 1000;
 
 /// Compiles a flow if neither reading it nor the checks here found an error.
 pub(super) fn compile(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    let parts = check(flow, diagnostics);
+    let flow_id = flow_id(flow, diagnostics);
+    if diagnostics.has_errors() {
+        return None;
+    }
+    let steps: Vec<PlannedStep> = parts.steps.into_iter().collect::<Option<_>>()?;
+    let output = parts.output?;
+    let output_needs = needed_at_once(&output);
+    let roots = roots(&steps, &output_needs, &parts.uses);
+    let mut warnings = diagnostics.clone();
+    warnings.sort();
+    Some(Plan(Arc::new(Compiled {
+        flow_id: flow_id?,
+        flow: flow.value.clone(),
+        name: flow.name.clone(),
+        steps,
+        by_id: parts.by_id,
+        output,
+        output_needs,
+        roots,
+        input_schema: parts.input_schema,
+        output_schema: parts.output_schema,
+        variables: flow.variables.clone(),
+        variables_schema: parts.variables_schema,
+        warnings,
+    })))
+}
+
+/// What the checks leave for the plan; a step or an output with an error is missing.
+struct Parts {
+    steps: Vec<Option<PlannedStep>>,
+    by_id: HashMap<StepName, StepIdx>,
+    uses: Uses,
+    output: Option<CompiledExpression>,
+    input_schema: Option<Schema>,
+    output_schema: Option<Schema>,
+    variables_schema: Option<Schema>,
+}
+
+/// Runs every check on a flow and on the flows inside it.
+fn check(flow: &Flow, diagnostics: &mut Diagnostics) -> Parts {
     let mut compiler = Compiler {
         flow,
         by_id: HashMap::new(),
@@ -26,7 +68,8 @@ pub(super) fn compile(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<Plan
         diagnostics,
     };
     compiler.index_ids();
-    let steps: Vec<Option<PlannedStep>> = (0..flow.steps.len())
+    let places = 0..flow.steps.len();
+    let steps = places
         .map(|place| compiler.step(StepIdx::new(place)))
         .collect();
     compiler.diagnostics.enter_step(None);
@@ -35,37 +78,27 @@ pub(super) fn compile(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<Plan
     compiler.note_unused();
     let input_schema = compiler.schema(flow.input_schema.as_ref());
     let output_schema = compiler.schema(flow.output_schema.as_ref());
+    compiler.check_fit(
+        &flow.output,
+        flow.output_schema.as_ref(),
+        flow.output_span,
+        Severity::Error,
+    );
     let variables_schema = flow.variables.as_ref().map(|variables| LocatedSchema {
         value: variables.schema.clone(),
         span: variables.span,
     });
     let variables_schema = compiler.schema(variables_schema.as_ref());
-    let flow_id = compiler.flow_id();
-    let (by_id, uses) = (compiler.by_id, compiler.uses);
-    if diagnostics.has_errors() {
-        return None;
-    }
-    let steps: Vec<PlannedStep> = steps.into_iter().collect::<Option<_>>()?;
-    let output = output?;
-    let output_needs = needed_at_once(&output);
-    let roots = roots(&steps, &output_needs, &uses);
-    let mut warnings = diagnostics.clone();
-    warnings.sort();
-    Some(Plan(Arc::new(Compiled {
-        flow_id: flow_id?,
-        flow: flow.value.clone(),
-        name: flow.name.clone(),
+    let Compiler { by_id, uses, .. } = compiler;
+    Parts {
         steps,
         by_id,
+        uses,
         output,
-        output_needs,
-        roots,
         input_schema,
         output_schema,
-        variables: flow.variables.clone(),
         variables_schema,
-        warnings,
-    })))
+    }
 }
 
 /// Who refers to whom.
@@ -117,7 +150,7 @@ impl Compiler<'_> {
         let step = &self.flow.steps[idx.place()];
         self.diagnostics.enter_step(Some(&step.id));
         if let Some(subflow) = &step.subflow {
-            compile(subflow, self.diagnostics);
+            check(subflow, self.diagnostics);
             self.diagnostics.enter_step(Some(&step.id));
         }
         let skip_if = step
@@ -131,6 +164,12 @@ impl Compiler<'_> {
             .map(|default| self.expression(default, Some(idx)));
         let input_schema = self.schema(step.input_schema.as_ref());
         let output_schema = self.schema(step.output_schema.as_ref());
+        self.check_fit(
+            &step.input,
+            step.input_schema.as_ref(),
+            step.input_span,
+            Severity::Warning,
+        );
         let skip_if = match skip_if {
             Some(skip_if) => Some(skip_if?),
             None => None,
@@ -317,20 +356,49 @@ impl Compiler<'_> {
         }
     }
 
-    fn flow_id(&mut self) -> Option<BlobId> {
-        match BlobId::of(&self.flow.value) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                let whole = Span { start: 0, end: 0 };
-                self.diagnostics
-                    .error(
-                        Code::BadValue,
-                        whole,
-                        format!("the flow has no id: {error}"),
-                    )
-                    .hint("quote numbers and text that JSON cannot carry");
-                None
-            }
+    /// Checks what is known about a value against the schema of the place it goes to.
+    fn check_fit(
+        &mut self,
+        expression: &Expression<StepName>,
+        schema: Option<&LocatedSchema>,
+        span: Span,
+        severity: Severity,
+    ) {
+        let Some(schema) = schema else { return };
+        let (flow, by_id) = (self.flow, &self.by_id);
+        let source_schema = |target: &Target<StepName>| match target {
+            Target::Input => flow.input_schema.as_ref(),
+            Target::Step { step, .. } => by_id
+                .get(step)
+                .and_then(|idx| flow.steps[idx.place()].output_schema.as_ref()),
+            Target::Variable { .. } => None,
+        };
+        let mut fit = fit::Fit {
+            source_schema: &source_schema,
+            severity,
+            what: if self.diagnostics.step().is_some() {
+                "the input"
+            } else {
+                "the output"
+            },
+            diagnostics: self.diagnostics,
+        };
+        fit.check(expression, &schema.value, &Path::root(), span);
+    }
+}
+
+fn flow_id(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<BlobId> {
+    match BlobId::of(&flow.value) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            diagnostics
+                .error(
+                    Code::BadValue,
+                    Span::default(),
+                    format!("the flow has no id: {error}"),
+                )
+                .hint("quote numbers and text that JSON cannot carry");
+            None
         }
     }
 }

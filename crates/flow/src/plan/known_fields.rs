@@ -9,7 +9,7 @@ use crate::path::{Path, Segment};
 use crate::value::Value;
 
 /// Keywords that make the shape depend on more than `properties` and `items`.
-const CHOICES: [&str; 9] = [
+pub(super) const CHOICES: [&str; 9] = [
     "$ref",
     "$dynamicRef",
     "allOf",
@@ -80,9 +80,28 @@ pub(super) fn check(
 
 /// The schema's type, if it has one and it is not the one needed.
 fn known_type(schema: &Value, needed: &str) -> Option<String> {
+    single_type(schema).filter(|kind| kind != needed)
+}
+
+/// The schema's type, if it has exactly one.
+pub(super) fn single_type(schema: &Value) -> Option<String> {
     let kind = schema.get("type")?;
-    let kind = kind.as_str()?;
-    (kind != needed).then(|| kind.into_owned())
+    kind.as_str().map(std::borrow::Cow::into_owned)
+}
+
+/// The schema of what a path leads to, as far as schemas without choices tell.
+pub(super) fn sub_schema(schema: &Value, path: &Path) -> Option<Value> {
+    let mut schema = schema.clone();
+    for segment in path.segments() {
+        if CHOICES.iter().any(|keyword| schema.get(keyword).is_some()) {
+            return None;
+        }
+        schema = match segment {
+            Segment::Field(name) => schema.get("properties")?.get(name)?,
+            Segment::Index(_) => schema.get("items")?,
+        };
+    }
+    Some(schema)
 }
 
 fn unknown_field(
