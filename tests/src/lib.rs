@@ -1,1 +1,43 @@
-//! Tests of the whole system.
+//! What the tests of the whole system share: servers to talk to, ways to reach them, a runtime around them, and the proof
+//! that nothing of it is left. Owns fixtures; what is asserted stands in `tests/tests`.
+//!
+//! # Layout
+//!
+//! - [`environment`]: where the programs are that tests start
+//! - [`gate`]: a meeting point of a test and a component, whatever process that runs in
+//! - [`process`]: processes that a test started, directly or not, and their end
+//! - [`runtime`]: plugins and an engine around them
+//! - [`server`]: the components of the test server in Rust; `servers/test_server.py` has the same in Python
+//! - [`wire`]: a connection to a test server, over each transport
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be had is reported by its panic"
+)]
+
+pub mod environment;
+pub mod gate;
+pub mod process;
+pub mod runtime;
+pub mod server;
+pub mod wire;
+
+use std::time::Duration;
+
+use stepflow_flow::value::Value;
+
+/// Far longer than anything takes: a test that waits this long hangs.
+pub const HANG: Duration = Duration::from_secs(120);
+
+/// Awaits something that comes soon, and fails with its name when it does not.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(HANG, future).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what}: nothing within {HANG:?}"),
+    }
+}
+
+/// A value from its JSON text.
+pub fn value(text: &str) -> Value {
+    Value::parse(text).unwrap_or_else(|error| panic!("{error}: {text:.200}"))
+}

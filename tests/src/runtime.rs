@@ -1,0 +1,262 @@
+//! A runtime as the program assembles one: plugins, and an engine around them, in memory. Each test has its own home
+//! folder and its own mark on every process; at the end nothing marked may be left.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use stepflow_components::Options;
+use stepflow_components::Plugins;
+use stepflow_components::options;
+use stepflow_engine::Completion;
+use stepflow_engine::Components;
+use stepflow_engine::Engine;
+use stepflow_engine::Failure;
+use stepflow_engine::Finished;
+use stepflow_engine::Invocation;
+use stepflow_engine::Request;
+use stepflow_engine::Trace;
+use stepflow_flow::document::Source;
+use stepflow_flow::flow::Flow;
+use stepflow_flow::outcome::Outcome;
+use stepflow_flow::plan::Plan;
+use stepflow_flow::value::Value;
+use stepflow_store::RunId;
+use stepflow_store::Store;
+use tempfile::TempDir;
+
+use crate::environment;
+use crate::environment::Python;
+use crate::process::Mark;
+use crate::process::VARIABLE;
+use crate::soon;
+
+/// A component server to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The test server in Rust.
+    Rust,
+    /// The test server in Python, on the SDK of this checkout.
+    Python,
+    /// A file of `tests/servers`, in Python, with arguments.
+    File(&'static str, &'static [&'static str]),
+    /// A file of `tests/servers`, in the Python of the published SDK.
+    Published(&'static str),
+}
+
+impl Program {
+    /// The program and its arguments.
+    pub fn command(self) -> (PathBuf, Vec<OsString>) {
+        let python = |python: Python, file, arguments: &[&str]| {
+            let file = environment::server_file(file).into_os_string();
+            let arguments = arguments.iter().map(OsString::from);
+            let arguments = std::iter::once(file).chain(arguments).collect();
+            (python.interpreter(), arguments)
+        };
+        match self {
+            Program::Rust => (environment::test_server(), Vec::new()),
+            Program::Python => python(Python::Project, "test_server.py", &[]),
+            Program::File(file, arguments) => python(Python::Project, file, arguments),
+            Program::Published(file) => python(Python::Published, file, &[]),
+        }
+    }
+}
+
+/// The environment of a test's processes: a home of their own, the test's mark, and little else.
+pub fn variables(home: &Path, mark: &Mark) -> Vec<(OsString, OsString)> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    vec![
+        ("PATH".into(), path),
+        ("HOME".into(), home.into()),
+        ("TMPDIR".into(), home.into()),
+        ("LANG".into(), "C.UTF-8".into()),
+        (VARIABLE.into(), mark.value().into()),
+    ]
+}
+
+/// A runtime before its start.
+#[derive(Debug)]
+pub struct Setup {
+    home: TempDir,
+    mark: Mark,
+    options: Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup {
+            home: TempDir::new().unwrap(),
+            mark: Mark::default(),
+            options: Options {
+                plugins: IndexMap::from([("builtin".to_owned(), options::Plugin::Builtin)]),
+                ..Options::default()
+            },
+        }
+    }
+}
+
+impl Setup {
+    /// The folder that is the home of the test's processes.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Adds a plugin.
+    #[must_use]
+    pub fn plugin(self, name: &str, program: Program) -> Self {
+        self.plugin_with(name, program, |_| {})
+    }
+
+    /// Adds a plugin whose options are changed first. Restarts wait for milliseconds, not for seconds.
+    #[must_use]
+    pub fn plugin_with(
+        mut self,
+        name: &str,
+        program: Program,
+        change: impl FnOnce(&mut options::Stdio),
+    ) -> Self {
+        let (command, arguments) = program.command();
+        let mut stdio = options::Stdio {
+            command: command.into(),
+            arguments,
+            environment: variables(self.home.path(), &self.mark),
+            folder: self.home.path().to_owned(),
+            instances: 1,
+            limits: options::Limits::default(),
+            restart: options::Restart::default(),
+        };
+        stdio.restart.backoff.min_delay = Duration::from_millis(5);
+        stdio.restart.backoff.max_delay = Duration::from_millis(20);
+        change(&mut stdio);
+        let plugin = options::Plugin::Stdio(Box::new(stdio));
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    /// Sets what to do about inputs and outputs that do not fit.
+    #[must_use]
+    pub fn validate(mut self, validate: options::Validate) -> Self {
+        self.options.validate = validate;
+        self
+    }
+
+    /// Makes the runtime; servers start when they are first called.
+    pub fn start(self) -> Runtime {
+        let store = Store::memory();
+        let plugins = Plugins::new(self.options, store.clone()).unwrap();
+        let mut options = stepflow_engine::Options::default();
+        options.retry.transport.min_delay = Duration::from_millis(5);
+        options.retry.transport.max_delay = Duration::from_millis(20);
+        let components: Arc<dyn Components> = Arc::new(plugins.clone());
+        Runtime {
+            engine: Engine::new(store.clone(), components, options),
+            plugins,
+            store,
+            mark: self.mark,
+            home: self.home,
+        }
+    }
+}
+
+/// A runtime in memory.
+#[derive(Debug)]
+pub struct Runtime {
+    /// Runs flows.
+    pub engine: Engine,
+    /// Runs components.
+    pub plugins: Plugins,
+    /// What both remember.
+    pub store: Store,
+    mark: Mark,
+    home: TempDir,
+}
+
+/// A plan from the text of a flow.
+pub fn plan(text: &str) -> Plan {
+    let source = Source::new("flow.yaml", text);
+    let flow = Flow::parse(&source).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    Plan::compile(&flow).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+impl Runtime {
+    /// A runtime with one plugin, called `it`.
+    pub fn of(program: Program) -> Runtime {
+        Setup::default().plugin("it", program).start()
+    }
+
+    /// The folder that is the home of the test's processes.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The mark on the test's processes.
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// Runs a flow.
+    pub async fn run(&self, flow: &str, input: Value) -> Finished {
+        let run = self.engine.run(Request::new(plan(flow), input)).unwrap();
+        soon("a run", run).await.unwrap()
+    }
+
+    /// Runs a flow of one step, with the input of the flow as its input.
+    pub async fn call(&self, component: &str, input: Value) -> Outcome {
+        self.call_as(component, "", input).await
+    }
+
+    /// The same with further keys of the step, such as `timeout: 1s`.
+    pub async fn call_as(&self, component: &str, keys: &str, input: Value) -> Outcome {
+        let flow = format!(
+            "steps:\n- {{id: call, component: {component}, input: {{$input: $}}, {keys}}}\n\
+             output: {{$step: call}}\n"
+        );
+        self.run(&flow, input).await.outcome
+    }
+
+    /// Makes one attempt of one step, without the engine's retries.
+    pub async fn attempt(&self, component: &str, input: Value) -> Result<Completion, Failure> {
+        let invocation = Invocation {
+            component: component.into(),
+            input,
+            run_id: RunId::new(),
+            flow_id: plan("output: null").flow_id(),
+            step_id: "call".into(),
+            attempt: 1,
+            deadline: None,
+            clock: stepflow_engine::Clock::default(),
+            trace: Trace {
+                trace_id: [1; 16],
+                span_id: [1; 8],
+            },
+            depth: 0,
+            engine: self.engine.clone(),
+        };
+        soon("an attempt", self.plugins.execute(invocation)).await
+    }
+
+    /// Ends all servers and proves that no process is left.
+    pub async fn shut_down(self) {
+        soon("the shutdown", self.plugins.shut_down()).await;
+        self.mark.all_gone().await;
+    }
+}
+
+/// The result of a success.
+pub fn success(outcome: &Outcome) -> &Value {
+    match outcome {
+        Outcome::Success(value) => value,
+        other => panic!("no success: {other:?}"),
+    }
+}
+
+/// The error of a failure.
+pub fn failure(outcome: &Outcome) -> &stepflow_flow::error::FlowError {
+    match outcome {
+        Outcome::Failed(error) => error,
+        other => panic!("no failure: {other:?}"),
+    }
+}

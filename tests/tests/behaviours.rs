@@ -1,0 +1,514 @@
+//! What a component server does, whoever wrote it and however it is reached: each behaviour is written once and run in
+//! memory, over stdio against the Rust server, and over stdio against the Python server.
+
+use std::collections::HashSet;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde_json::json;
+use stepflow_flow::value::Value;
+use stepflow_protocol::component::ExecuteResult;
+use stepflow_protocol::component::Info;
+use stepflow_protocol::component::InfoParams;
+use stepflow_protocol::component::List;
+use stepflow_protocol::lifecycle::Empty;
+use stepflow_protocol::lifecycle::Ping;
+use stepflow_rpc::CallError;
+use stepflow_tests::gate::Gate;
+use stepflow_tests::soon;
+use stepflow_tests::value;
+use stepflow_tests::wire::Raw;
+use stepflow_tests::wire::Session;
+use stepflow_tests::wire::Transport;
+use stepflow_tests::wire::params;
+
+/// Makes a test of each behaviour for each transport. Those of the first list start after the handshake, those of the
+/// second say every word themselves.
+macro_rules! over_every_transport {
+    (connected { $($connected:ident)* } raw { $($raw:ident)* }) => {
+        over_every_transport!(@ memory Memory [$($connected)*] [$($raw)*]);
+        over_every_transport!(@ rust_over_stdio RustOverStdio [$($connected)*] [$($raw)*]);
+        over_every_transport!(@ python_over_stdio PythonOverStdio [$($connected)*] [$($raw)*]);
+    };
+    (@ $module:ident $transport:ident [$($connected:ident)*] [$($raw:ident)*]) => {
+        mod $module {
+            use stepflow_tests::wire::Transport;
+            $(#[tokio::test] async fn $connected() {
+                super::run(Transport::$transport, super::$connected).await;
+            })*
+            $(#[tokio::test] async fn $raw() {
+                super::run_raw(Transport::$transport, super::$raw).await;
+            })*
+        }
+    };
+}
+
+over_every_transport! {
+    connected {
+        an_output_comes_back_as_it_is
+        numbers_keep_their_kind_and_digits
+        each_of_ten_thousand_calls_gets_its_own_answer
+        components_are_listed_with_their_schemas
+        a_component_is_found_with_and_without_slash_and_prefix
+        an_unknown_component_is_told_with_those_there_are
+        invalid_input_names_the_place
+        a_component_may_skip_itself
+        a_code_of_the_components_own_arrives_untouched
+        a_failure_without_a_code_is_a_component_failure
+        a_dropped_call_is_cancelled_at_the_component
+        equal_blobs_have_equal_ids
+        an_unknown_blob_is_told_to_the_component
+        many_components_call_back_at_once
+        logs_and_progress_arrive_in_order_before_the_answer
+        a_component_knows_its_attempt_and_key
+        megabytes_go_both_ways
+        ping_is_answered
+    }
+    raw {
+        components_wait_for_the_handshake
+        an_old_version_is_refused_with_both_versions
+        an_id_keeps_its_type
+        an_unknown_method_costs_that_message_only
+        an_unknown_notification_is_ignored
+        only_component_and_input_are_required
+        a_cancelled_request_is_answered
+        cancelling_what_is_done_changes_nothing
+    }
+}
+
+async fn run(transport: Transport, behaviour: impl AsyncFnOnce(&Session)) {
+    let session = transport.open().connect().await;
+    behaviour(&session).await;
+    session.end().await;
+}
+
+async fn run_raw(transport: Transport, behaviour: impl AsyncFnOnce(&mut Raw)) {
+    let mut raw = transport.open().raw();
+    behaviour(&mut raw).await;
+    raw.end().await;
+}
+
+fn from(tree: serde_json::Value) -> Value {
+    value(&tree.to_string())
+}
+
+// req: protocol.echo
+async fn an_output_comes_back_as_it_is(session: &Session) {
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    for text in [
+        "null",
+        "true",
+        "{}",
+        "[]",
+        r#""""#,
+        r#"{"a":null,"b":[null,{"c":[]}]}"#,
+        r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#,
+        r#""näïve 日本語 🎉 \u0000 \" \\ \n \r\n \u2028""#,
+        r#"{"key with spaces":1,"":2,"$step":3,"ключ":4}"#,
+        r#"{"jsonrpc":"2.0","id":"x","result":1}"#,
+        deep.as_str(),
+    ] {
+        let output = session.output("/echo", value(text)).await;
+        assert_eq!(output, value(text), "{text}");
+        let keys: Vec<_> = output.keys().map(str::to_owned).collect();
+        let given: Vec<_> = value(text).keys().map(str::to_owned).collect();
+        assert_eq!(keys, given, "the order of keys");
+    }
+}
+
+// req: protocol.numbers
+async fn numbers_keep_their_kind_and_digits(session: &Session) {
+    // (what is sent, what Python makes of it: the same number in its own words)
+    for (text, python) in [
+        ("0", "0"),
+        ("-1", "-1"),
+        ("9007199254740993", "9007199254740993"),
+        ("9223372036854775808", "9223372036854775808"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("1000000000000000000000000000000", "1000000000000000000000000000000"),
+        ("1.0", "1.0"),
+        ("0.1", "0.1"),
+        ("1e2", "100.0"),
+        ("1e300", "1e300"),
+        ("-0", "0"),
+        ("-0.0", "-0.0"),
+        ("5e-324", "5e-324"),
+    ] {
+        let output = session.output("/echo", value(text)).await;
+        let expected = if session.transport.is_python() {
+            python
+        } else {
+            text
+        };
+        let same = output.as_text() == expected || output == value(expected);
+        assert!(same, "{text} came back as {output}");
+    }
+}
+
+// req: rpc.no-answer-is-lost
+async fn each_of_ten_thousand_calls_gets_its_own_answer(session: &Session) {
+    let calls = stream::iter(0..10_000).map(async |number| {
+        let output = session.output("/echo", value(&number.to_string())).await;
+        assert_eq!(output.as_i64(), Some(number));
+        number
+    });
+    let answered: HashSet<i64> = calls.buffer_unordered(256).collect().await;
+    assert_eq!(answered.len(), 10_000);
+}
+
+// req: protocol.list
+async fn components_are_listed_with_their_schemas(session: &Session) {
+    let list = session.peer().call::<List>(&Empty {}).await.unwrap();
+    let names: HashSet<_> = list.components.iter().map(|it| &*it.component).collect();
+    for name in ["/echo", "/typed", "/blob", "/gate", "/fail", "/skip", "/big"] {
+        assert!(names.contains(name), "{name} is not in {names:?}");
+    }
+    let typed = list.components.iter().find(|it| it.component == "/typed");
+    let typed = typed.unwrap();
+    assert_eq!(typed.description.as_deref(), Some("Takes a name and a count"));
+    for schema in [&typed.input_schema, &typed.output_schema] {
+        let schema = schema.as_ref().unwrap();
+        let schema = stepflow_flow::schema::Schema::compile(schema).unwrap();
+        schema.validate(&value(r#"{"name":"a","count":1}"#)).unwrap();
+        schema.validate(&value(r#"{"name":1}"#)).unwrap_err();
+    }
+    let component = "/typed".to_owned();
+    let info = session.peer().call::<Info>(&InfoParams { component }).await;
+    assert_eq!(info.unwrap().info, *typed);
+}
+
+// req: protocol.component-names
+async fn a_component_is_found_with_and_without_slash_and_prefix(session: &Session) {
+    for name in ["/echo", "echo", "/it/echo"] {
+        assert_eq!(session.output(name, value("1")).await, value("1"), "{name}");
+    }
+}
+
+// req: protocol.unknown-component
+async fn an_unknown_component_is_told_with_those_there_are(session: &Session) {
+    let error = session.error("/ecko", value("1")).await;
+    assert_eq!(error.code.0, -32001, "{error}");
+    let told = format!("{error} {:?}", error.data);
+    assert!(told.contains("/ecko") && told.contains("/echo"), "{told}");
+    assert_eq!(session.output("/echo", value("1")).await, value("1"));
+}
+
+// req: protocol.invalid-input
+async fn invalid_input_names_the_place(session: &Session) {
+    for (input, place) in [
+        (json!({"name": "a", "count": -1}), "count"),
+        (json!({"name": "a", "count": "1"}), "count"),
+        (json!({"name": "a"}), "count"),
+        (json!({"name": "a", "count": 1, "tags": ["x", 7]}), "tags"),
+        (json!([]), ""),
+    ] {
+        let error = session.error("/typed", from(input)).await;
+        assert_eq!(error.code.0, -32003, "{error}");
+        let told = format!("{error} {:?}", error.data);
+        if session.transport.is_python() {
+            assert!(told.contains(place), "{place} is not in {told}");
+        } else {
+            // FIXME: the Rust SDK names the field where serde does, and should give a pointer in `data` always.
+            assert!(told.contains("does not fit"), "{told}");
+        }
+    }
+}
+
+// req: protocol.skip
+async fn a_component_may_skip_itself(session: &Session) {
+    for reason in [Some("no new orders"), None] {
+        let input = from(json!({"reason": reason}));
+        let result = session.execute("/skip", input).await.unwrap();
+        let ExecuteResult::Skipped(skipped) = result else {
+            panic!("not skipped: {result:?}");
+        };
+        assert_eq!(skipped.reason.as_deref(), reason);
+    }
+}
+
+// req: protocol.own-codes
+async fn a_code_of_the_components_own_arrives_untouched(session: &Session) {
+    let data = json!({"retry_on": "Monday", "n": [1.5, null, 9_007_199_254_740_993_u64]});
+    let input = json!({"code": 4242, "message": "closed on Sundays", "data": data});
+    let error = session.error("/fail", from(input)).await;
+    assert_eq!((error.code.0, &*error.message), (4242, "closed on Sundays"));
+    assert_eq!(error.data.map(Value::from), Some(from(data)));
+}
+
+// req: protocol.component-failure
+async fn a_failure_without_a_code_is_a_component_failure(session: &Session) {
+    let error = session.error("/fail", value(r#"{"message":"out of cheese"}"#)).await;
+    assert_eq!(error.code.0, -32004, "{error}");
+    assert!(error.message.contains("out of cheese"), "{error}");
+    if session.transport.is_python() {
+        let data = Value::from(error.data.unwrap());
+        let kind = data.get("exception_type").unwrap();
+        assert_eq!(kind.as_str().as_deref(), Some("__main__.Failure"));
+        let trace = data.get("traceback").unwrap();
+        assert!(trace.as_str().unwrap().contains("raise Failure"), "{trace}");
+    }
+}
+
+// req: rpc.cancel
+async fn a_dropped_call_is_cancelled_at_the_component(session: &Session) {
+    let gate = Gate::open(session.home());
+    let visitor = {
+        let call = session.execute("/gate", gate.input("a"));
+        tokio::select! {
+            result = call => panic!("nobody let it through: {result:?}"),
+            visitor = gate.next() => visitor,
+        }
+    };
+    assert_eq!(visitor.gone().await, "");
+    assert_eq!(session.output("/echo", value("1")).await, value("1"));
+}
+
+// req: protocol.blobs
+async fn equal_blobs_have_equal_ids(session: &Session) {
+    let id_of = async |data: &str| {
+        let input = Value::object([("data", value(data))]);
+        let output = session.output("/blob", input).await;
+        assert_eq!(output.get("data"), Some(value(data)), "{data}");
+        output.get("blob_id").unwrap().as_str().unwrap().into_owned()
+    };
+    let id = id_of(r#"{"a":1,"b":[1.0,"é"]}"#).await;
+    assert!(id.starts_with("sha256:") && id.len() == 71, "{id}");
+    assert_eq!(id_of(r#"{"b":[1.0,"\u00e9"],"a":1}"#).await, id);
+    assert_ne!(id_of(r#"{"b":[1,"\u00e9"],"a":1}"#).await, id);
+    // What the standard says of the hash of `null`.
+    let null = "sha256:74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b";
+    assert_eq!(id_of("null").await, null);
+}
+
+// req: protocol.blob-not-found
+async fn an_unknown_blob_is_told_to_the_component(session: &Session) {
+    for id in [format!("sha256:{}", "0".repeat(64)), "no id".to_owned()] {
+        let error = session.error("/get_blob", from(json!({"blob_id": id}))).await;
+        assert_eq!(error.code.0, -32008, "{error}");
+        assert!(error.message.contains(&id), "{error}");
+    }
+}
+
+// req: rpc.callbacks-do-not-starve
+async fn many_components_call_back_at_once(session: &Session) {
+    let mut names = vec!["/blob"];
+    if session.transport.is_python() {
+        names.push("/blob_in_thread");
+    }
+    for name in names {
+        let calls = (0..400).map(async |number| {
+            let input = from(json!({"data": {"number": number}}));
+            let output = session.output(name, input).await;
+            assert_eq!(output.get("data"), Some(from(json!({"number": number}))));
+        });
+        futures_util::future::join_all(calls).await;
+    }
+}
+
+// req: protocol.order
+async fn logs_and_progress_arrive_in_order_before_the_answer(session: &Session) {
+    session.output("/tell", value(r#"{"count":100}"#)).await;
+    let mut expected = Vec::new();
+    for number in 1..=100 {
+        expected.push(format!("info: line {number} {{\"number\":{number}}}"));
+        expected.push(format!("{}: step {number}", f64::from(number) / 100.0));
+    }
+    assert_eq!(session.told(), expected);
+}
+
+// req: protocol.attempt
+async fn a_component_knows_its_attempt_and_key(session: &Session) {
+    let mut params = params("/call", Value::null());
+    params.attempt = Some(3);
+    let result = session.execute_as(params).await.unwrap();
+    let ExecuteResult::Output(output) = result else {
+        panic!("skipped");
+    };
+    for (key, expected) in [
+        ("attempt", "3"),
+        ("key", r#""run/step""#),
+        ("run_id", r#""run""#),
+        ("step_id", r#""step""#),
+        ("flow_id", r#""flow""#),
+    ] {
+        assert_eq!(output.get(key).unwrap().as_text(), expected, "{key}");
+    }
+}
+
+// req: stdio.no-size-cliff
+async fn megabytes_go_both_ways(session: &Session) {
+    for bytes in [1, 65_535, 65_536, 65_537, 512 * 1024 + 1, 32 << 20] {
+        let input = json!({"bytes": bytes, "padding": "p".repeat(bytes)});
+        let output = session.output("/big", from(input)).await;
+        assert_eq!(output.get("received").unwrap().as_u64(), Some(bytes as u64));
+        assert_eq!(output.get("text").unwrap().as_str().unwrap().len(), bytes);
+    }
+}
+
+// req: protocol.ping
+async fn ping_is_answered(session: &Session) {
+    session.peer().call::<Ping>(&Empty {}).await.unwrap();
+}
+
+// req: protocol.handshake
+async fn components_wait_for_the_handshake(raw: &mut Raw) {
+    let refused = async |raw: &mut Raw, method: &str, params: &str| {
+        let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        raw.send(&message);
+        let code = raw.answer("1").await.get("error").unwrap().get("code");
+        assert_eq!(code.unwrap().as_i64(), Some(-32002), "{method}");
+    };
+    let refused_all = async |raw: &mut Raw| {
+        refused(raw, "components/list", "{}").await;
+        refused(raw, "components/info", r#"{"component":"/echo"}"#).await;
+        refused(raw, "components/execute", r#"{"component":"/echo","input":1}"#).await;
+    };
+    refused_all(raw).await;
+    // Without a greeting before it, this means nothing.
+    raw.send(r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#);
+    refused_all(raw).await;
+    raw.send(r#"{"jsonrpc":"2.0","id":2,"method":"ping","params":{}}"#);
+    raw.answer("2").await;
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":3,"method":"initialize","params":{"runtime_protocol_version":1,"protocol_prefix":"it"}}"#,
+    );
+    let greeting = raw.answer("3").await.get("result").unwrap();
+    let version = greeting.get("server_protocol_version").unwrap();
+    assert_eq!(version.as_i64(), Some(1), "{greeting}");
+    refused_all(raw).await;
+    raw.send(r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#);
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":4,"method":"components/execute","params":{"component":"/echo","input":1}}"#,
+    );
+    let answer = raw.answer("4").await;
+    assert_eq!(answer.get("result"), Some(value(r#"{"output":1}"#)));
+}
+
+// req: protocol.version
+async fn an_old_version_is_refused_with_both_versions(raw: &mut Raw) {
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"runtime_protocol_version":0,"protocol_prefix":"it"}}"#,
+    );
+    let error = raw.answer("1").await.get("error").unwrap();
+    assert_eq!(error.get("code").unwrap().as_i64(), Some(-32002), "{error}");
+    let message = error.get("message").unwrap();
+    let message = message.as_str().unwrap();
+    assert!(message.contains("version 0") && message.contains('1'), "{message}");
+}
+
+// req: rpc.typed-ids
+async fn an_id_keeps_its_type(raw: &mut Raw) {
+    raw.greet().await;
+    let gate = Gate::open(raw.home());
+    for (id, name) in [("1", "number"), (r#""1""#, "string")] {
+        let input = gate.input(name);
+        raw.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"components/execute","params":{{"component":"/gate","input":{input}}}}}"#
+        ));
+    }
+    let mut visitors = gate.take(2).await;
+    visitors.sort_by_key(|visitor| visitor.hello.name.clone());
+    let words = ["for the number", "for the string"];
+    for ((visitor, word), id) in visitors.into_iter().zip(words).zip(["1", r#""1""#]) {
+        visitor.release(word).await;
+        let answer = raw.answer(id).await;
+        let said = answer.get("result").unwrap().get("output").unwrap().get("said");
+        assert_eq!(said.unwrap().as_str().as_deref(), Some(word));
+    }
+    for id in ["-1", "9223372036854775807", r#""""#, r#""ключ\n""#] {
+        raw.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping","params":{{}}}}"#));
+        let id = value(id);
+        let answer = value(&raw.receive().await);
+        assert_eq!(answer.get("id"), Some(id));
+    }
+}
+
+// req: rpc.unknown-method
+async fn an_unknown_method_costs_that_message_only(raw: &mut Raw) {
+    raw.greet().await;
+    raw.send(r#"{"jsonrpc":"2.0","id":1,"method":"components/paint","params":{}}"#);
+    let error = raw.answer("1").await.get("error").unwrap();
+    assert_eq!(error.get("code").unwrap().as_i64(), Some(-32601), "{error}");
+    assert!(error.to_string().contains("components/paint"), "{error}");
+    raw.send(r#"{"jsonrpc":"2.0","id":2,"method":"components/execute","params":{"component":7,"input":1}}"#);
+    let error = raw.answer("2").await.get("error").unwrap();
+    assert_eq!(error.get("code").unwrap().as_i64(), Some(-32602), "{error}");
+    assert!(error.to_string().contains("component"), "{error}");
+    raw.send(r#"{"jsonrpc":"2.0","id":3,"method":"ping","params":{}}"#);
+    raw.answer("3").await;
+}
+
+// req: rpc.unknown-notification
+async fn an_unknown_notification_is_ignored(raw: &mut Raw) {
+    raw.greet().await;
+    raw.send(r#"{"jsonrpc":"2.0","method":"weather/changed","params":{"to":"rain"}}"#);
+    raw.send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":"nobody"}}"#);
+    raw.send(r#"{"jsonrpc":"2.0","id":"never asked","result":1}"#);
+    raw.send(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"unknown":1},"also":"unknown"}"#);
+    // Whatever was said before would have been answered before.
+    raw.answer("1").await;
+}
+
+// req: protocol.optional-fields
+async fn only_component_and_input_are_required(raw: &mut Raw) {
+    raw.greet().await;
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{"component":"/echo","input":null}}"#,
+    );
+    let answer = raw.answer("1").await;
+    assert_eq!(answer.get("result"), Some(value(r#"{"output":null}"#)));
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":2,"method":"components/execute","params":{"component":"/call","input":{},
+            "attempt":null,"step_id":null,"run_id":null,"flow_id":null,"observability":null,
+            "idempotency_key":null,"deadline_ms":null,"capabilities":null,"unknown":[1]}}"#,
+    );
+    let output = raw.answer("2").await.get("result").unwrap().get("output").unwrap();
+    assert_eq!(output.get("attempt").unwrap().as_i64(), Some(1));
+    assert!(output.get("key").unwrap().is_null());
+}
+
+// req: rpc.cancelled-is-answered
+async fn a_cancelled_request_is_answered(raw: &mut Raw) {
+    raw.greet().await;
+    let gate = Gate::open(raw.home());
+    raw.send(&format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{{"component":"/gate","input":{}}}}}"#,
+        gate.input("a")
+    ));
+    let visitor = gate.next().await;
+    raw.send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1,"reason":"changed my mind"}}"#);
+    let error = raw.answer("1").await.get("error").unwrap();
+    assert_eq!(error.get("code").unwrap().as_i64(), Some(-32012), "{error}");
+    assert!(error.to_string().contains("changed my mind"), "{error}");
+    visitor.gone().await;
+}
+
+// req: rpc.late-cancel
+async fn cancelling_what_is_done_changes_nothing(raw: &mut Raw) {
+    raw.greet().await;
+    raw.send(
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{"component":"/echo","input":1}}"#,
+    );
+    raw.answer("1").await;
+    raw.send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}"#);
+    raw.send(r#"{"jsonrpc":"2.0","id":2,"method":"ping","params":{}}"#);
+    raw.answer("2").await;
+}
+
+// req: rpc.closed-wakes-callers
+#[tokio::test]
+async fn the_end_of_a_connection_wakes_its_callers() {
+    let session = Transport::Memory.open().connect().await;
+    let gate = Gate::open(session.home());
+    let call = session.execute("/gate", gate.input("a"));
+    let end = async {
+        let visitor = gate.next().await;
+        session.peer().close();
+        visitor
+    };
+    let (result, visitor) = soon("the caller wakes", async { tokio::join!(call, end) }).await;
+    assert!(matches!(result, Err(CallError::Unknown(_))), "{result:?}");
+    visitor.gone().await;
+    session.end().await;
+}
