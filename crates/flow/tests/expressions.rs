@@ -390,6 +390,9 @@ fn a_flow_is_known_by_its_data() {
 
 const MANY: usize = 100_000;
 
+/// Enough for a slow way to be felt, in tests beside the one that is large.
+const SEVERAL: usize = 20_000;
+
 fn many(write: impl Fn(&mut String, usize)) -> plan::Plan {
     let mut text = "steps:\n".to_owned();
     (0..MANY).for_each(|step| write(&mut text, step));
@@ -421,7 +424,7 @@ fn a_chain_of_many_steps() {
 #[test]
 fn a_fan_of_many_steps_that_all_fail_the_check() {
     let mut text = "steps:\n".to_owned();
-    for step in 0..MANY {
+    for step in 0..SEVERAL {
         writeln!(
             text,
             "  - {{ id: s{step}, component: /py/a, input: {{ $step: gone{step} }} }}"
@@ -430,17 +433,17 @@ fn a_fan_of_many_steps_that_all_fail_the_check() {
     }
     text.push_str("output: 1\n");
     let checked = plan::check(&Source::new("f", text));
-    assert_eq!(checked.diagnostics.len(), MANY);
+    assert_eq!(checked.diagnostics.len(), SEVERAL);
 }
 
 #[test]
 fn a_cycle_of_many_steps() {
     let mut text = "steps:\n".to_owned();
-    for step in 0..MANY {
+    for step in 0..SEVERAL {
         writeln!(
             text,
             "  - {{ id: s{step}, component: /py/a, input: {{ $step: s{} }} }}",
-            (step + 1) % MANY
+            (step + 1) % SEVERAL
         )
         .unwrap();
     }
@@ -461,12 +464,14 @@ fn a_cycle_of_many_steps() {
 
 #[test]
 fn an_object_and_a_list_of_many_parts() {
-    let entries: Vec<String> = (0..MANY)
+    let entries: Vec<String> = (0..SEVERAL)
         .map(|key| format!("\"k{key}\": {{ $input: \"$.k{key}\" }}"))
         .collect();
     let text = format!("output: {{ {} }}", entries.join(", "));
     let plan = plan::check(&Source::new("f", text)).plan.unwrap();
-    let input: Vec<String> = (0..MANY).map(|key| format!("\"k{key}\":{key}")).collect();
+    let input: Vec<String> = (0..SEVERAL)
+        .map(|key| format!("\"k{key}\":{key}"))
+        .collect();
     let input = Value::parse(&format!("{{{}}}", input.join(","))).unwrap();
     let variables = stepflow_flow::evaluate::Variables::default();
     let scope = stepflow_flow::evaluate::RunScope {
