@@ -49,7 +49,7 @@ class Runtime:
         for thread in self.threads:
             thread.start()
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_: object) -> None:

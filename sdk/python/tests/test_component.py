@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import functools
 import math
@@ -106,7 +106,7 @@ def enumerated(input: Color) -> Color:
     return input
 
 
-def dated(input: datetime.datetime) -> datetime.date:
+def dated(input: dt.datetime) -> dt.date:
     return input.date()
 
 
@@ -118,7 +118,7 @@ def positional_only(a: int, b: int, /) -> int:
     return a - b
 
 
-class Callable_:
+class Adder:
     """Adds a number."""
 
     def __init__(self, n: int) -> None:
@@ -174,7 +174,7 @@ def wrapping(function):
         (dated, "2026-01-02T03:04:05Z", "2026-01-02"),
         (waits, {"x": 1, "y": 0.5}, 1.5),
         (positional_only, {"a": 5, "b": 3}, 2),
-        (Callable_(5), 1, 6),
+        (Adder(5), 1, 6),
         (AsyncCallable(), 2, 4),
         (Holder().method, 2, 6),
         (functools.partial(positional_only, 10), 3, 7),
@@ -458,7 +458,7 @@ def test_names_and_descriptions_come_from_the_function_or_the_decorator():
     def three():
         """Not shown."""
 
-    server.component(Callable_(1), name="four")
+    server.component(Adder(1), name="four")
     assert one(1) == 1
     infos = server.components
     assert list(infos) == ["/one", "/two", "/deep/three", "/four"]

@@ -250,6 +250,7 @@ def test_a_closed_stderr_is_no_problem(tmp_path):
         input=frames.encode(),
         stdout=subprocess.PIPE,
         timeout=20,
+        check=False,
     )
     assert run.stdout.splitlines()[1:] == [b'{"jsonrpc":"2.0","id":2,"result":{"output":3}}']
     assert run.returncode == 0

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_what_was_asked_before_the_end_of_stdin_is_answered(tmp_path):
         input="\n".join(frames).encode() + b"\n",
         stdout=subprocess.PIPE,
         timeout=PATIENCE,
+        check=False,
     )
     assert run.returncode == 0
     assert len(run.stdout.splitlines()) == 101
@@ -143,11 +145,11 @@ def test_an_idle_server_uses_no_processor(serve):
 
     def wake_ups() -> int:
         total = 0
-        for task in os.listdir(f"/proc/{child.process.pid}/task"):
-            with open(f"/proc/{child.process.pid}/task/{task}/status") as status:
-                total += sum(
-                    int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt")
-                )
+        for task in Path(f"/proc/{child.process.pid}/task").iterdir():
+            lines = (task / "status").read_text().splitlines()
+            total += sum(
+                int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt")
+            )
         return total
 
     # The watch goes to sleep after a while; from then on the count stands still.

@@ -232,9 +232,8 @@ def _named(names: dict[str, Any], name: str) -> Callable[..., Any]:
     found = names.get(name)
     if not callable(found):
         known = [key for key, value in names.items() if inspect.isfunction(value)]
-        raise LookupError(
-            f"its code defines no function {name!r}; it defines {', '.join(known) or 'none'}"
-        )
+        there = ", ".join(known) or "none"
+        raise LookupError(f"its code defines no function {name!r}; it defines {there}")  # noqa: TRY004 - it is absent
     return cast("Callable[..., Any]", found)
 
 
