@@ -32,7 +32,7 @@ pub trait Components: Send + Sync + 'static {
 }
 
 /// One attempt of one step: all that its component is told, and what call backs need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Invocation {
     /// The normalised path of the component, such as `/python/udf`.
     pub component: Arc<str>,
@@ -76,6 +76,18 @@ impl Invocation {
             key: key.into(),
             depth: self.depth + 1,
         }
+    }
+}
+
+impl fmt::Debug for Invocation {
+    /// Leaves out the input, which may be large or secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("component", &self.component)
+            .field("run_id", &self.run_id)
+            .field("step_id", &self.step_id)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
     }
 }
 

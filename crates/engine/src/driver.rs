@@ -12,6 +12,7 @@ mod start;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +23,7 @@ use stepflow_flow::plan::StepIdx;
 use stepflow_store::RunId;
 use stepflow_store::journal::{Class, Entry};
 use tokio::time::Instant;
+use tracing::{debug, warn};
 
 use self::attempt::{Done, Work};
 use self::random::Random;
@@ -29,6 +31,7 @@ pub(crate) use self::start::{resume, start};
 use crate::clock::Clock;
 use crate::component::{Completion, Failure, Invocation, Trace};
 use crate::engine::Engine;
+use crate::retry::Delay;
 use crate::run::{Control, FailedStep, Finished, Run, RunError, RunHandle};
 use crate::scheduler::{Action, Attempt, Scheduler, outcome_unknown};
 
@@ -55,6 +58,8 @@ struct Driver {
     staged: Vec<Entry>,
     /// To be made once what is staged is durable.
     attempts: Vec<Attempt>,
+    /// Waits that began and that subscribers have not heard of.
+    waits: Vec<(StepIdx, Duration)>,
     /// Attempts and waits that are going on.
     flight: FuturesUnordered<Work>,
     n_attempts_in_flight: usize,
@@ -82,6 +87,7 @@ impl Driver {
             random: Random::new(),
             staged: Vec::new(),
             attempts: Vec::new(),
+            waits: Vec::new(),
             flight: FuturesUnordered::new(),
             n_attempts_in_flight: 0,
             done: Vec::new(),
@@ -129,10 +135,7 @@ impl Driver {
                     self.staged.push(attempt.entry());
                     self.attempts.push(attempt);
                 }
-                Some(Action::Wait { step, delay }) => {
-                    self.flight
-                        .push(Work::wait(step, delay.length(self.random.fraction())));
-                }
+                Some(Action::Wait { step, delay }) => self.wait(step, &delay),
                 Some(Action::Record(entry)) => {
                     if let Entry::RunFinished {
                         outcome,
@@ -147,6 +150,20 @@ impl Driver {
         }
     }
 
+    /// Lets a step wait before its next attempt.
+    fn wait(&mut self, step: StepIdx, delay: &Delay) {
+        let wait = delay.length(self.random.fraction());
+        warn!(
+            run_id = %self.identity.run_id,
+            step_id = %self.scheduler.plan().step(step).id,
+            attempt = self.scheduler.attempts(step),
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "attempt failed; another one follows"
+        );
+        self.flight.push(Work::wait(step, wait));
+        self.waits.push((step, wait));
+    }
+
     /// Makes what is decided durable, then tells the subscribers.
     async fn commit(&mut self) -> Result<(), RunError> {
         if self.staged.is_empty() {
@@ -157,6 +174,8 @@ impl Driver {
         let first = first.map_err(|source| RunError::Store { run_id, source })?;
         self.control.feed.publish(first, self.began, &self.staged);
         self.staged.clear();
+        self.control.feed.publish_waits(&self.waits);
+        self.waits.clear();
         Ok(())
     }
 
@@ -245,11 +264,33 @@ impl Driver {
                 } => {
                     let result = self.forbid_resending(step, result);
                     let entry = self.scheduler.judge(step, attempt, result);
+                    self.log_failure(&entry);
                     self.record(entry)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The class decides what happens next and is in no result, so the log has it.
+    fn log_failure(&self, entry: &Entry) {
+        if let Entry::StepFailed {
+            step,
+            attempt,
+            class,
+            error,
+        } = entry
+        {
+            debug!(
+                run_id = %self.identity.run_id,
+                step_id = %self.scheduler.plan().step(*step).id,
+                attempt,
+                ?class,
+                code = error.code,
+                message = error.message,
+                "attempt failed"
+            );
+        }
     }
 
     /// A plugin may forbid that a call is repeated whose outcome is unknown.

@@ -85,7 +85,7 @@ impl Default for Limits {
 }
 
 /// A run to start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// The flow, checked and compiled. Store the flow it was compiled from (as a blob) if the run
     /// is to outlive the process: the journal names it by its id only.
@@ -119,6 +119,17 @@ impl Request {
             parent: None,
             trace_id: None,
         }
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Leaves out the input and the variables, which may be large or secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("flow_id", &self.flow_id)
+            .field("run_id", &self.run_id)
+            .field("parent", &self.parent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stepflow_flow::plan::StepIdx;
 use stepflow_store::journal::Entry;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -25,6 +26,14 @@ pub enum Event {
         elapsed: Duration,
         /// The entry.
         entry: Entry,
+    },
+    /// An attempt failed, and the next one follows after a wait. Nothing is recorded: a recovered
+    /// run waits anew.
+    Waiting {
+        /// The step.
+        step: StepIdx,
+        /// The wait.
+        wait: Duration,
     },
     /// The subscriber was too slow, and these many events are lost to it. The journal has them.
     Missed {
@@ -105,18 +114,33 @@ impl Feed {
 
     /// Tells the subscribers, if there are any, of entries that are durable now.
     pub(crate) fn publish(&self, first: u64, began: Instant, entries: &[Entry]) {
+        self.tell(|| {
+            let elapsed = began.elapsed();
+            let entries = (first..).zip(entries);
+            entries.map(move |(sequence, entry)| Event::Recorded {
+                sequence,
+                elapsed,
+                entry: entry.clone(),
+            })
+        });
+    }
+
+    /// Tells the subscribers, if there are any, that steps wait before they are tried again.
+    pub(crate) fn publish_waits(&self, waits: &[(StepIdx, Duration)]) {
+        self.tell(|| {
+            let waits = waits.iter();
+            waits.map(|&(step, wait)| Event::Waiting { step, wait })
+        });
+    }
+
+    fn tell<I: Iterator<Item = Event>>(&self, events: impl FnOnce() -> I) {
         if !self.watched.load(Ordering::Acquire) {
             return;
         }
-        let elapsed = began.elapsed();
         if let Channel::Watched(sender) = &*self.channel() {
-            for (sequence, entry) in (first..).zip(entries) {
+            for event in events() {
                 // Without receivers there is nobody to tell, which is not an error.
-                let _ = sender.send(Event::Recorded {
-                    sequence,
-                    elapsed,
-                    entry: entry.clone(),
-                });
+                let _ = sender.send(event);
             }
         }
     }

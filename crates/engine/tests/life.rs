@@ -119,6 +119,9 @@ async fn read(mut events: stepflow_engine::Events) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some(event) = events.next().await {
         texts.push(match event {
+            Event::Waiting { step, wait } => {
+                format!("{} waits {}s", step.place(), wait.as_secs())
+            }
             Event::Missed { n_events } => format!("missed {n_events}"),
             Event::Recorded {
                 sequence,
@@ -166,6 +169,7 @@ output: {$step: b}";
             "0 0s created",
             "1 0s 0 started 1",
             "2 0s 0 failed 1",
+            "0 waits 1s",
             "3 1s 0 started 2",
             "4 3s 0 success",
             "5 3s 1 started 1",

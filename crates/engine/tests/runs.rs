@@ -321,7 +321,7 @@ async fn schemas_of_the_flow_are_kept() {
     let flow = "
 inputSchema: {type: object, required: [n], properties: {n: {type: integer}}}
 variables: {type: object, properties: {v: {type: string}}}
-outputSchema: {type: string}
+outputSchema: {type: integer, minimum: 5}
 steps: []
 output: {$input: n}";
     let script = Script::new([]);

@@ -13,6 +13,7 @@
 //! RunFinished
 //! ```
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ pub enum Entry {
 }
 
 /// What a run was asked to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunCreated {
     /// The content id of the flow as it was given, before overrides.
     pub flow_id: BlobId,
@@ -93,6 +94,16 @@ pub struct RunCreated {
     /// The step that asked for this run, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+}
+
+impl fmt::Debug for RunCreated {
+    /// Leaves out the input and the variables, which may be large or secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunCreated")
+            .field("flow_id", &self.flow_id)
+            .field("parent", &self.parent)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The step on whose behalf a run runs.
