@@ -1,0 +1,73 @@
+//! One file per verb. What several of them need is here.
+
+mod call;
+mod list_components;
+mod run;
+mod validate;
+
+use std::path::Path;
+
+use stepflow_flow::diagnostic::Severity;
+
+use crate::args::Command;
+use crate::args::ConfigArg;
+use crate::config;
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::report;
+use crate::report::CliError;
+use crate::report::Exit;
+use crate::report::Found;
+use crate::screen::Loudness;
+use crate::screen::Screen;
+use crate::signals::Signals;
+
+/// What commands work with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The way to stderr.
+    pub screen: Screen,
+    /// The process's surroundings.
+    pub environment: Environment,
+    /// Ctrl-C and its kin.
+    pub signals: Signals,
+}
+
+/// Does what was typed.
+pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(args, context).await,
+        Command::Validate(args) => validate::validate(&args, context),
+        Command::ListComponents(args) => list_components::list_components(&args, context).await,
+        Command::Call(args) => call::call(args, context).await,
+    }
+}
+
+/// The config that is named, else the one beside the flow or in the current folder, else the built-ins.
+fn load_config(
+    arg: &ConfigArg,
+    flow: Option<&Path>,
+    context: &Context,
+) -> Result<Config, CliError> {
+    let secrets = &context.screen.secrets;
+    let loaded = config::load(arg.config.as_deref(), flow, &context.environment, secrets)?;
+    let (config, found) = loaded.into_config()?;
+    found
+        .into_iter()
+        .for_each(|found| tell_warnings(found, context));
+    Ok(config)
+}
+
+/// Shows what does not keep a document from being used. Notes are for those who asked for more.
+fn tell_warnings(mut found: Found, context: &Context) {
+    let least = match context.screen.loudness {
+        Loudness::Verbose(_) => Severity::Note,
+        _ => Severity::Warning,
+    };
+    found
+        .diagnostics
+        .retain(|diagnostic| diagnostic.severity >= least);
+    if !found.diagnostics.is_empty() {
+        context.screen.tell(&report::diagnostics::render(&found));
+    }
+}

@@ -1,0 +1,51 @@
+//! `stepflow call`: one component, as the only step of a flow made for it.
+
+use stepflow_engine::Request;
+use stepflow_flow::document::Source;
+use stepflow_flow::value::Value;
+
+use super::Context;
+use super::load_config;
+use super::run;
+use crate::args::Call;
+use crate::args::TextFormat;
+use crate::config::Config;
+use crate::flow_file;
+use crate::input;
+use crate::report::CliError;
+use crate::report::Exit;
+
+/// Runs the component.
+pub async fn call(args: Call, context: &Context) -> Result<Exit, CliError> {
+    let (request, config) = tokio::select! {
+        signal = context.signals.first() => return Err(CliError::interrupted(signal)),
+        prepared = prepare(&args, context) => prepared?,
+    };
+    run::execute(request, config, args.output.output.as_deref(), context).await
+}
+
+async fn prepare(args: &Call, context: &Context) -> Result<(Request, Config), CliError> {
+    let config = load_config(&args.config, None, context)?;
+    let source = Source::new("the call", flow_of(&args.component));
+    let (plan, _) = flow_file::check(&source, Some(&config.components)).into_plan()?;
+    let input = match &args.json {
+        Some(text) => input::parse("the input", text, TextFormat::Json)?,
+        None => input::read(&args.input, context).await?,
+    };
+    Ok((Request::new(plan, input), config))
+}
+
+/// `{"steps":[{"id":"call","component":…,"input":{"$input":"$"}}],"output":{"$step":"call"}}`
+fn flow_of(component: &str) -> String {
+    let reference = |key: &str, to: &str| Value::object([(key, Value::string(to))]);
+    let step = Value::object([
+        ("id", Value::string("call")),
+        ("component", Value::string(component)),
+        ("input", reference("$input", "$")),
+    ]);
+    let flow = Value::object([
+        ("steps", Value::list([step])),
+        ("output", reference("$step", "call")),
+    ]);
+    flow.as_text().to_owned()
+}

@@ -1,0 +1,69 @@
+//! `stepflow run`: a flow, from its file to its outcome on stdout.
+
+use stepflow_engine::Request;
+use stepflow_flow::outcome::Outcome;
+
+use super::Context;
+use super::load_config;
+use super::tell_warnings;
+use crate::args::Run;
+use crate::assemble::assemble;
+use crate::config::Config;
+use crate::drive;
+use crate::drive::Ended;
+use crate::drive::drive;
+use crate::flow_file;
+use crate::input;
+use crate::output;
+use crate::report::CliError;
+use crate::report::Exit;
+
+/// Runs the flow.
+pub async fn run(args: Run, context: &Context) -> Result<Exit, CliError> {
+    let (request, config) = tokio::select! {
+        signal = context.signals.first() => return Err(CliError::interrupted(signal)),
+        prepared = prepare(&args, context) => prepared?,
+    };
+    execute(request, config, args.output.output.as_deref(), context).await
+}
+
+/// Everything that can be refused before anything is started.
+async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), CliError> {
+    let path = args.flow();
+    let source = flow_file::read(&path)?;
+    let config = load_config(&args.config, Some(&path), context)?;
+    let checked = flow_file::check(&source, Some(&config.components));
+    let (plan, found) = checked.into_plan()?;
+    tell_warnings(found, context);
+    let variables = input::variables(&args.variables, &plan, context)?;
+    let input = input::read(&args.input, context).await?;
+    let request = Request {
+        variables,
+        ..Request::new(plan, input)
+    };
+    Ok((request, config))
+}
+
+/// Runs a request, writes its outcome, and leaves nothing running.
+pub(super) async fn execute(
+    request: Request,
+    config: Config,
+    file: Option<&std::path::Path>,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let runtime = assemble(config)?;
+    let ended = drive(&runtime.engine, request, context).await;
+    let exit = ended.and_then(|ended| write(&ended, file));
+    runtime.shut_down().await;
+    exit
+}
+
+fn write(ended: &Ended, file: Option<&std::path::Path>) -> Result<Exit, CliError> {
+    let finished = match ended {
+        Ended::Interrupted(signal) => return Ok(Exit::Signal(*signal)),
+        Ended::Finished(finished) => finished,
+    };
+    let outcome: &Outcome = &finished.outcome;
+    output::outcome(outcome, file)?;
+    Ok(drive::exit(outcome))
+}

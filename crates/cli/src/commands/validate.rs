@@ -1,0 +1,64 @@
+//! `stepflow validate`: everything that is wrong with a flow and a config, at once. Starts nothing.
+
+use stepflow_flow::diagnostic::Severity;
+
+use super::Context;
+use crate::args::Validate;
+use crate::config;
+use crate::flow_file;
+use crate::report;
+use crate::report::CliError;
+use crate::report::Exit;
+use crate::report::Found;
+
+/// Checks what was given and what belongs to it.
+pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
+    let flow = args.flow();
+    let source = flow.as_deref().map(flow_file::read).transpose()?;
+    let loaded = config::load(
+        args.config.config.as_deref(),
+        flow.as_deref(),
+        &context.environment,
+        &context.screen.secrets,
+    )?;
+    if source.is_none() && loaded.found.is_none() {
+        return Err(CliError::usage(
+            "there is nothing to check: no flow was given, and there is no config here",
+        )
+        .hint("name a flow: `stepflow validate flow.yaml`"));
+    }
+    let options = loaded.config.as_ref().map(|config| &config.components);
+    let checked = source.map(|source| flow_file::check(&source, options).found);
+    let all: Vec<Found> = loaded.found.into_iter().chain(checked).collect();
+    Ok(tell(&all, context))
+}
+
+fn tell(all: &[Found], context: &Context) -> Exit {
+    let screen = &context.screen;
+    for found in all.iter().filter(|found| !found.diagnostics.is_empty()) {
+        screen.say(&(report::diagnostics::render(found) + "\n"));
+    }
+    let names: Vec<_> = all
+        .iter()
+        .map(|found| found.source.name().to_string())
+        .collect();
+    let names = names.join(" and ");
+    let count = report::diagnostics::count(all);
+    let is_bad = |found: &Found| {
+        found
+            .diagnostics
+            .iter()
+            .any(|it| it.severity == Severity::Error)
+    };
+    if all.iter().any(is_bad) {
+        screen.say(&report::headline("error", &format!("{names}: {count}")));
+        return Exit::Refused;
+    }
+    let text = if count.is_empty() {
+        "no problems".to_owned()
+    } else {
+        count
+    };
+    screen.tell(&format!("{names}: {text}"));
+    Exit::Success
+}

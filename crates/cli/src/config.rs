@@ -1,0 +1,97 @@
+//! The config file → options for components and engine. Owns its keys; reads nothing but the file and the environment
+//! that it is given.
+
+mod discover;
+mod mock;
+mod plugins;
+mod read;
+mod routes;
+mod substitute;
+
+use std::path::Path;
+
+use stepflow_components::Options;
+use stepflow_components::options::LoadFile;
+use stepflow_flow::document::Source;
+
+use crate::environment::Environment;
+use crate::report::CliError;
+use crate::report::Found;
+use crate::report::diagnostics;
+use crate::report::words;
+use crate::secrets::Secrets;
+
+/// What a config says.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Plugins, routes, checks.
+    pub components: Options,
+    /// Limits and retries.
+    pub engine: stepflow_engine::Options,
+}
+
+/// A config file and everything that was found in it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The config, if there is no error.
+    pub config: Option<Config>,
+    /// What was found; `None` when there is no file.
+    pub found: Option<Found>,
+}
+
+impl Loaded {
+    /// The config and what else was found, or all of that as an error.
+    pub fn into_config(self) -> Result<(Config, Option<Found>), CliError> {
+        match (self.config, self.found) {
+            (Some(config), found) => Ok((config, found)),
+            (None, None) => Err(CliError::internal("a config was neither read nor refused")),
+            (None, Some(found)) => {
+                let count = diagnostics::count(std::slice::from_ref(&found));
+                let message = format!("the config {} cannot be used: {count}", found.source.name());
+                Err(CliError::invalid(message).found(found))
+            }
+        }
+    }
+}
+
+/// Reads the named config, else the one beside the flow, else the one in the current folder; else there are the built-ins.
+pub fn load(
+    named: Option<&Path>,
+    flow: Option<&Path>,
+    environment: &Environment,
+    secrets: &Secrets,
+) -> Result<Loaded, CliError> {
+    let path = match named {
+        Some(named) => Some(named.to_owned()),
+        None => discover::find(flow)?,
+    };
+    let Some(path) = path else {
+        return Ok(Loaded {
+            config: Some(Config::without_file(environment)),
+            found: None,
+        });
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| words::unreadable("the config", &path, error))?;
+    let source = Source::new(&path.display().to_string(), text);
+    let folder = environment.folder.join(&path);
+    let folder = folder.parent().unwrap_or(&environment.folder);
+    Ok(read::read(&source, folder, environment, secrets))
+}
+
+impl Config {
+    /// The built-ins, under `/builtin/{*component}`.
+    pub fn without_file(environment: &Environment) -> Config {
+        let load_file = LoadFile {
+            folder: environment.folder.clone(),
+            allow: Vec::new(),
+        };
+        Config {
+            components: Options {
+                load_file,
+                ..Options::default()
+            },
+            engine: stepflow_engine::Options::default(),
+        }
+    }
+}

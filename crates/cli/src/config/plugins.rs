@@ -1,0 +1,290 @@
+//! `plugins`: what runs components, and how it is started.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use stepflow_components::options::Limits;
+use stepflow_components::options::Plugin;
+use stepflow_components::options::Restart;
+use stepflow_components::options::Stdio;
+use stepflow_flow::diagnostic::Code;
+use stepflow_flow::document::Fields;
+use stepflow_flow::document::Kind;
+use stepflow_flow::document::Node;
+use stepflow_flow::document::Object;
+use stepflow_flow::flow::read_backoff;
+
+use super::mock;
+use super::read::Reader;
+
+/// More processes than this are surely a mistake.
+const MOST_INSTANCES: u64 = 1024;
+
+/// A handshake must fit.
+const LEAST_MESSAGE_BYTES: u64 = 1024;
+
+/// Reads all plugins.
+pub fn read(reader: &mut Reader<'_>, plugins: &Object) -> IndexMap<String, Plugin> {
+    let mut all = IndexMap::new();
+    for (name, entry) in plugins.iter() {
+        if name.is_empty() || name.contains(['/', '{', '}']) || name.contains(char::is_whitespace) {
+            let message = format!("{name:?} cannot be the name of a plugin");
+            let found = reader
+                .diagnostics
+                .error(Code::BadValue, entry.key_span, message);
+            found.hint("without `routes` it is part of a path: use letters, digits, `-` and `_`");
+        }
+        // A plugin with mistakes keeps its place, so that routes to it are not reported too.
+        let plugin = plugin(reader, name, &entry.node).unwrap_or(Plugin::Builtin);
+        all.insert(name.to_string(), plugin);
+    }
+    all
+}
+
+fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
+    let what = format!("the plugin {name:?}");
+    let mut fields = Fields::read(node, &what, &mut reader.diagnostics)?;
+    let Some(kind_node) = fields.require("type", &mut reader.diagnostics) else {
+        // Which keys it may have depends on its type.
+        return None;
+    };
+    let plugin = match fields.choice(
+        "type",
+        &["builtin", "stepflow", "mock", "mcp"],
+        &mut reader.diagnostics,
+    )? {
+        0 => Some(Plugin::Builtin),
+        1 => return stepflow(reader, fields),
+        2 => Some(mock::read(reader, &mut fields)),
+        _ => {
+            let hint = "remove the plugin, or put a component server before the tools";
+            reader.not_available(kind_node.span, "the plugin type \"mcp\"", hint);
+            return None;
+        }
+    };
+    fields.finish(&mut reader.diagnostics);
+    plugin
+}
+
+fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
+    let transport = fields.choice("transport", &["stdio", "http"], &mut reader.diagnostics);
+    let transport_node = fields.take("transport");
+    let command = fields.take("command");
+    let url = fields.take("url");
+    let is_http =
+        transport == Some(1) || (transport_node.is_none() && command.is_none() && url.is_some());
+    if is_http {
+        let place = transport_node
+            .or(url)
+            .map_or_else(|| fields.span(), |node| node.span);
+        let hint = "start the server with `transport: stdio` and a `command`";
+        reader.not_available(place, "the HTTP transport", hint);
+        known_http_keys(&mut fields);
+        fields.finish(&mut reader.diagnostics);
+        return None;
+    }
+    if let Some(url) = url {
+        let found =
+            reader
+                .diagnostics
+                .error(Code::BadValue, url.span, "a plugin over stdio has no `url`");
+        found.hint(
+            "give `command` for a server that is started, or `url` for one that runs on its own",
+        );
+    }
+    fields.require("command", &mut reader.diagnostics);
+    let stdio = stdio(reader, &mut fields);
+    fields.finish(&mut reader.diagnostics);
+    stdio.map(|stdio| Plugin::Stdio(Box::new(stdio)))
+}
+
+/// So that a misspelled one is reported all the same.
+fn known_http_keys(fields: &mut Fields<'_>) {
+    let keys = [
+        "type",
+        "transport",
+        "url",
+        "session",
+        "negotiationTimeout",
+        "connectTimeout",
+        "connections",
+        "headers",
+        "bearerToken",
+        "tls",
+        "timeout",
+        "maxInFlight",
+        "allowedEndpointOrigins",
+        "retryUnknown",
+    ];
+    for key in keys {
+        fields.take(key);
+    }
+}
+
+fn stdio(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Stdio> {
+    let command = reader.text_of(fields, "command");
+    if let (Some(text), Some(node)) = (&command, fields.take("command"))
+        && text.trim().is_empty()
+    {
+        let found = reader
+            .diagnostics
+            .error(Code::BadValue, node.span, "the command is empty");
+        found.hint("name a program, such as `command: python`");
+    }
+    let mut arguments = Vec::new();
+    for item in fields
+        .list("args", &mut reader.diagnostics)
+        .unwrap_or_default()
+    {
+        arguments.extend(word(reader, item, "an argument").map(|text| OsString::from(&*text)));
+    }
+    let environment = environment(reader, fields);
+    let folder = match reader.text_of(fields, "cwd") {
+        Some(folder) => reader.folder.join(&*folder),
+        None => reader.folder.clone(),
+    };
+    let instances = instances(reader, fields);
+    let limits = limits(reader, fields);
+    let restart = restart(reader, fields.take("restart"));
+    Some(Stdio {
+        command: OsString::from(&*command?),
+        arguments,
+        environment,
+        folder,
+        instances,
+        limits,
+        restart,
+    })
+}
+
+/// A string, or a number or boolean as it is written: `args: ["--port", 8080]`.
+fn word(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Arc<str>> {
+    match &node.kind {
+        Kind::Number(token) if reader.is_as_written(node) => Some(Arc::clone(token)),
+        Kind::Bool(value) if reader.is_as_written(node) => Some(value.to_string().into()),
+        _ => reader.text(node, what),
+    }
+}
+
+/// A small safe part of our own environment, or all of it, and what the config adds.
+fn environment(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<(OsString, OsString)> {
+    let inherit = fields
+        .boolean("inheritEnv", &mut reader.diagnostics)
+        .unwrap_or(false);
+    let surroundings = reader.environment;
+    let mut all: IndexMap<OsString, OsString> = if inherit {
+        surroundings.variables.iter().cloned().collect()
+    } else {
+        surroundings.safe().cloned().collect()
+    };
+    let added = fields.object("env", &mut reader.diagnostics);
+    for (name, entry) in added.into_iter().flat_map(|added| added.iter()) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("{name:?} cannot be the name of an environment variable");
+            let found = reader
+                .diagnostics
+                .error(Code::BadValue, entry.key_span, message);
+            found.hint("use letters, digits and `_`");
+            continue;
+        }
+        if entry.node.is_null() && reader.is_as_written(&entry.node) {
+            all.shift_remove(&OsString::from(&**name));
+            continue;
+        }
+        if let Some(value) = word(reader, &entry.node, &format!("the variable {name:?}")) {
+            all.insert(OsString::from(&**name), OsString::from(&*value));
+        }
+    }
+    all.into_iter().collect()
+}
+
+fn instances(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> usize {
+    let Some(node) = fields.take("instances") else {
+        return 1;
+    };
+    if node.as_str().is_some_and(|text| &**text == "auto") {
+        return reader.environment.cores;
+    }
+    let count = match &node.kind {
+        Kind::Number(token) => token
+            .parse()
+            .ok()
+            .filter(|count| (1..=MOST_INSTANCES).contains(count)),
+        _ => None,
+    };
+    if count.is_none() {
+        let message =
+            format!("\"instances\" must be auto or a whole number from 1 to {MOST_INSTANCES}");
+        let found = reader.diagnostics.error(Code::BadValue, node.span, message);
+        found.hint("`auto` starts one process for each core");
+    }
+    count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(1)
+}
+
+fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
+    let mut limits = Limits {
+        timeout: positive(reader, fields, "timeout"),
+        ..Limits::default()
+    };
+    if let Some(time) = positive(reader, fields, "initializeTimeout") {
+        limits.initialize_timeout = time;
+    }
+    if let Some(count) = reader.at_least_one(fields, "maxInFlight") {
+        limits.max_in_flight = Some(usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    if let Some(count) = fields.count("maxMessageBytes", &mut reader.diagnostics) {
+        if count < LEAST_MESSAGE_BYTES {
+            let span = fields
+                .take("maxMessageBytes")
+                .map_or_else(|| fields.span(), |node| node.span);
+            let message = format!("\"maxMessageBytes\" must be at least {LEAST_MESSAGE_BYTES}");
+            let found = reader.diagnostics.error(Code::BadValue, span, message);
+            found.hint("a handshake must fit; leave it out for 256 MiB");
+        }
+        limits.max_message_bytes = usize::try_from(count).unwrap_or(usize::MAX);
+    }
+    if let Some(retry) = fields.boolean("retryUnknown", &mut reader.diagnostics) {
+        limits.retry_unknown = retry;
+    }
+    limits
+}
+
+fn positive(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    key: &'static str,
+) -> Option<Duration> {
+    let time = fields.duration(key, &mut reader.diagnostics)?;
+    if time.is_zero() {
+        let span = fields
+            .take(key)
+            .map_or_else(|| fields.span(), |node| node.span);
+        let message = format!("{key:?} must be longer than no time at all");
+        reader
+            .diagnostics
+            .error(Code::BadValue, span, message)
+            .hint("leave it out for the default");
+        return None;
+    }
+    Some(time)
+}
+
+fn restart(reader: &mut Reader<'_>, node: Option<&Node>) -> Restart {
+    let mut restart = Restart::default();
+    let fields = node.and_then(|node| Fields::read(node, "`restart`", &mut reader.diagnostics));
+    let Some(mut fields) = fields else {
+        return restart;
+    };
+    if let Some(count) = fields.count("maxRestarts", &mut reader.diagnostics) {
+        restart.max_restarts = u32::try_from(count).unwrap_or(u32::MAX);
+    }
+    if let Some(backoff) = fields.take("backoff") {
+        restart.backoff = read_backoff(backoff, &mut reader.diagnostics);
+    }
+    fields.finish(&mut reader.diagnostics);
+    restart
+}

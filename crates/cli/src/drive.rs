@@ -1,0 +1,121 @@
+//! One run to its end: shows how far it is, stops it when a signal comes, and explains its failure.
+
+use std::pin::pin;
+
+use stepflow_engine::Engine;
+use stepflow_engine::Finished;
+use stepflow_engine::Request;
+use stepflow_flow::outcome::Outcome;
+use stepflow_flow::plan::Plan;
+use stepflow_flow::plan::StepIdx;
+use stepflow_store::journal::Entry;
+use stepflow_store::journal::Record;
+
+use crate::commands::Context;
+use crate::progress::Progress;
+use crate::report::CliError;
+use crate::report::Exit;
+use crate::report::failure;
+use crate::report::failure::Attempt;
+use crate::signals::Signal;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// By itself.
+    Finished(Box<Finished>),
+    /// By a signal; its work has stopped.
+    Interrupted(Signal),
+}
+
+/// Runs the request and waits for its end. A failure is explained on stderr.
+pub async fn drive(
+    engine: &Engine,
+    request: Request,
+    context: &Context,
+) -> Result<Ended, CliError> {
+    let plan = request.plan.clone();
+    let run = engine.run(request)?;
+    tracing::info!(run_id = %run.id(), flow_id = %plan.flow_id(), "the run starts");
+    let handle = run.handle();
+    let mut progress = Progress::start(&plan, &context.screen);
+    let mut events = progress.is_visible().then(|| run.events());
+    let mut run = pin!(run);
+    let mut interrupted = None;
+    let finished = loop {
+        tokio::select! {
+            signal = context.signals.first(), if interrupted.is_none() => {
+                interrupted = Some(signal);
+                handle.cancel(format!("stopped by {}", signal.name()));
+            }
+            event = async { events.as_mut()?.next().await }, if events.is_some() => match event {
+                Some(event) => progress.show(&event),
+                None => events = None,
+            },
+            finished = &mut run => break finished,
+        }
+    };
+    progress.end();
+    let finished = finished?;
+    if let Some(signal) = interrupted {
+        return Ok(Ended::Interrupted(signal));
+    }
+    if matches!(finished.outcome, Outcome::Failed(_)) {
+        explain(engine, &plan, &finished, context).await;
+    }
+    Ok(Ended::Finished(Box::new(finished)))
+}
+
+/// The exit code of an outcome.
+pub fn exit(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Success(_) | Outcome::Skipped { .. } => Exit::Success,
+        Outcome::Failed(_) => Exit::Failed,
+    }
+}
+
+async fn explain(engine: &Engine, plan: &Plan, finished: &Finished, context: &Context) {
+    let Outcome::Failed(error) = &finished.outcome else {
+        return;
+    };
+    let failed = finished.failed_step.as_ref();
+    let step = failed.and_then(|failed| plan.step_idx(&failed.step_id));
+    let attempts = match step {
+        // Without its journal the failure is told in fewer words.
+        Some(step) => attempts(
+            &engine
+                .store()
+                .load(&finished.run_id)
+                .await
+                .unwrap_or_default(),
+            step,
+        ),
+        None => Vec::new(),
+    };
+    context
+        .screen
+        .say(&failure::render(error, failed, &attempts));
+}
+
+/// The failed attempts of a step, in order.
+fn attempts(journal: &[Record], wanted: StepIdx) -> Vec<Attempt> {
+    let mut started = None;
+    let mut attempts = Vec::new();
+    for record in journal {
+        match &record.entry {
+            Entry::StepStarted { step, .. } if *step == wanted => started = Some(record.at.0),
+            Entry::StepFailed {
+                step,
+                attempt,
+                error,
+                ..
+            } if *step == wanted => attempts.push(Attempt {
+                number: *attempt,
+                milliseconds: started.map(|start| record.at.0.saturating_sub(start)),
+                error: error.clone(),
+            }),
+            _ => {}
+        }
+    }
+    attempts
+}

@@ -1,0 +1,70 @@
+//! The only look at the process's surroundings: variables, folder, cores. Owns which variables a child may see unasked.
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::report::CliError;
+
+/// Variables that programs need to work at all and that hold no secrets. `LC_*` belongs to them.
+const SAFE: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "VIRTUAL_ENV",
+];
+
+/// What the process was started with.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Every variable.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The current folder.
+    pub folder: PathBuf,
+    /// How many threads can run at once.
+    pub cores: usize,
+}
+
+impl Environment {
+    /// Looks around.
+    pub fn capture() -> Result<Environment, CliError> {
+        let folder = std::env::current_dir().map_err(|error| {
+            CliError::usage("the current folder cannot be found")
+                .because(error)
+                .hint("was it removed? change to another one")
+        })?;
+        Ok(Environment {
+            variables: std::env::vars_os().collect(),
+            folder,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        })
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        let found = self.variables.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// The variables a component server gets unasked.
+    pub fn safe(&self) -> impl Iterator<Item = &(OsString, OsString)> {
+        self.variables
+            .iter()
+            .filter(|(name, _)| name.to_str().is_some_and(is_safe))
+    }
+}
+
+/// Whether a variable holds no secret and is given to children unasked.
+pub fn is_safe(name: &str) -> bool {
+    SAFE.contains(&name) || name.starts_with("LC_")
+}

@@ -1,0 +1,210 @@
+//! Inputs and variables: from flags, files, stdin and the environment to values.
+
+use std::io;
+use std::io::IsTerminal;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use stepflow_flow::diagnostic::Diagnostics;
+use stepflow_flow::document;
+use stepflow_flow::document::Node;
+use stepflow_flow::document::Source;
+use stepflow_flow::document::Span;
+use stepflow_flow::plan::Plan;
+use stepflow_flow::value::Kind;
+use stepflow_flow::value::Value;
+use stepflow_flow::value::ValueError;
+
+use crate::args::InputArgs;
+use crate::args::TextFormat;
+use crate::args::VariableArgs;
+use crate::commands::Context;
+use crate::environment::Environment;
+use crate::output::is_yaml;
+use crate::report::CliError;
+use crate::report::Found;
+use crate::report::words;
+use crate::screen::Screen;
+use crate::secrets::Secrets;
+
+/// How long stdin may be silent before the user is told that it is read.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The input, from whichever flag gives it, else from stdin.
+pub async fn read(args: &InputArgs, context: &Context) -> Result<Value, CliError> {
+    if let Some(file) = &args.input {
+        return from_file("the input", file);
+    }
+    if let Some(text) = &args.input_json {
+        return parse("--input-json", text, TextFormat::Json);
+    }
+    if let Some(text) = &args.input_yaml {
+        return parse("--input-yaml", text, TextFormat::Yaml);
+    }
+    if io::stdin().is_terminal() {
+        return Ok(Value::null());
+    }
+    let text = read_stdin(&context.screen).await?;
+    if text.trim().is_empty() {
+        return Ok(Value::null());
+    }
+    parse("stdin", &text, args.stdin_format)
+}
+
+/// A text that was given as an argument.
+pub fn parse(name: &str, text: &str, format: TextFormat) -> Result<Value, CliError> {
+    match format {
+        TextFormat::Json => parse_json(name, text),
+        TextFormat::Yaml => parse_yaml(name, text),
+    }
+}
+
+async fn read_stdin(screen: &Screen) -> Result<String, CliError> {
+    let mut reading = tokio::task::spawn_blocking(|| {
+        let mut text = String::new();
+        io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    });
+    let read = match tokio::time::timeout(PATIENCE, &mut reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            screen
+                .tell("reading the input from stdin until it ends; use --input-json null for none");
+            reading.await
+        }
+    };
+    let read = read.map_err(|error| CliError::internal("stdin cannot be read").because(error))?;
+    read.map_err(|error| CliError::usage("stdin cannot be read").because(error))
+}
+
+fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| words::unreadable(what, path, error))?;
+    let name = path.display().to_string();
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    // What has no telling name is read as YAML, which JSON is too.
+    if is_json && !is_yaml(path) {
+        parse_json(&name, &text)
+    } else {
+        parse_yaml(&name, &text)
+    }
+}
+
+fn parse_json(name: &str, text: &str) -> Result<Value, CliError> {
+    Value::parse(text).map_err(|error| {
+        let place = match &error {
+            ValueError::Syntax(error) => format!(":{}:{}", error.line(), error.column()),
+            ValueError::NotFinite { .. } => String::new(),
+        };
+        CliError::invalid(format!("{name}{place}: {error}"))
+            .hint("strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml")
+    })
+}
+
+fn parse_yaml(name: &str, text: &str) -> Result<Value, CliError> {
+    let source = Source::new(name, text);
+    let mut diagnostics = Diagnostics::new(&source);
+    let node = document::read(&source, &mut diagnostics);
+    match node {
+        Some(node) if !diagnostics.has_errors() => Ok(node.to_value()),
+        _ => {
+            diagnostics.sort();
+            let diagnostics = diagnostics.into_iter().collect();
+            Err(
+                CliError::invalid(format!("{name} is not YAML")).found(Found {
+                    source,
+                    diagnostics,
+                }),
+            )
+        }
+    }
+}
+
+/// The variables that are given; an object, or null for none. Those that are secret are remembered as such.
+pub fn variables(args: &VariableArgs, plan: &Plan, context: &Context) -> Result<Value, CliError> {
+    let given = given_variables(args)?;
+    let variables = if args.env_variables {
+        with_environment(given, plan, &context.environment)?
+    } else {
+        given
+    };
+    remember_secrets(plan, &variables, &context.screen.secrets);
+    Ok(variables)
+}
+
+fn given_variables(args: &VariableArgs) -> Result<Value, CliError> {
+    if let Some(file) = &args.variables {
+        return from_file("the variables", file);
+    }
+    if let Some(text) = &args.variables_json {
+        return parse_json("--variables-json", text);
+    }
+    match &args.variables_yaml {
+        Some(text) => parse_yaml("--variables-yaml", text),
+        None => Ok(Value::null()),
+    }
+}
+
+/// Adds what the environment has for variables that were not given.
+fn with_environment(
+    given: Value,
+    plan: &Plan,
+    environment: &Environment,
+) -> Result<Value, CliError> {
+    // What is no object is refused by the engine, with the right words.
+    let (Some(declared), Kind::Object | Kind::Null) = (plan.variables(), given.kind()) else {
+        return Ok(given);
+    };
+    let mut all: IndexMap<&str, Value> = given
+        .entries()
+        .map(|(name, value)| (name, value.clone()))
+        .collect();
+    for (name, variable) in &declared.each {
+        let Some(from) = variable
+            .env_var
+            .as_deref()
+            .filter(|_| !all.contains_key(&**name))
+        else {
+            continue;
+        };
+        let Some(text) = environment.get(from) else {
+            continue;
+        };
+        let text = text.to_str().ok_or_else(|| {
+            CliError::usage(format!(
+                "the environment variable {from}, for the variable `{name}`, is not UTF-8"
+            ))
+        })?;
+        let is_string = declared
+            .schema
+            .get("properties")
+            .and_then(|all| all.get(name))
+            .is_some_and(|schema| {
+                schema
+                    .get("type")
+                    .and_then(|it| it.as_str().map(|it| it == "string"))
+                    .unwrap_or(false)
+            });
+        let value = if is_string {
+            Value::string(text)
+        } else {
+            Node::plain(text, Span::default()).to_value()
+        };
+        all.insert(name, value);
+    }
+    Ok(Value::object(all))
+}
+
+fn remember_secrets(plan: &Plan, given: &Value, secrets: &Secrets) {
+    let declared = plan
+        .variables()
+        .into_iter()
+        .flat_map(|declared| &declared.each);
+    for (name, variable) in declared.filter(|(_, variable)| variable.is_secret) {
+        let value = given.get(name).or_else(|| variable.default.clone());
+        value.iter().for_each(|value| secrets.add_value(value));
+    }
+}

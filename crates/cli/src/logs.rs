@@ -1,0 +1,233 @@
+//! Logs: to the screen for people or programs, and to a file. Owns their format and what is logged unasked.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tracing::Event;
+use tracing::Level;
+use tracing::Subscriber;
+use tracing::field::Field;
+use tracing::field::Visit;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::Registry;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::FormatEvent;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::Global;
+use crate::args::LogFormat;
+use crate::report::CliError;
+use crate::report::words;
+use crate::screen::Loudness;
+use crate::screen::Screen;
+use crate::secrets::Secrets;
+
+/// What components print and log.
+const OUTPUT: &str = "stepflow::output";
+
+/// Starts logging as the flags say.
+pub fn start(flags: &Global, screen: &Screen) -> Result<(), CliError> {
+    let wanted = wanted(flags);
+    let on_screen = match flags.log_format {
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .event_format(Plain)
+            .with_writer(screen.clone())
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(screen.clone())
+            .boxed(),
+    };
+    let mut layers = vec![on_screen.with_filter(filter(&wanted)?).boxed()];
+    if let Some(path) = &flags.log_file {
+        layers.push(in_file(flags, path, &wanted, screen)?);
+    }
+    // A second subscriber cannot be there: nothing before this sets one.
+    let _ = tracing_subscriber::registry().with(layers).try_init();
+    Ok(())
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn in_file(
+    flags: &Global,
+    path: &Path,
+    wanted: &str,
+    screen: &Screen,
+) -> Result<BoxedLayer, CliError> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = file.map_err(|error| words::unreadable("the log file", path, error))?;
+    let file = LogFile {
+        file: Arc::new(Mutex::new(file)),
+        secrets: screen.secrets.clone(),
+    };
+    let layer = match flags.log_format {
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(file)
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(file)
+            .boxed(),
+    };
+    let at_least_info = flags.log_level.is_none() && screen.loudness < Loudness::Verbose(2);
+    let wanted = if at_least_info {
+        "warn,stepflow=info"
+    } else {
+        wanted
+    };
+    Ok(layer.with_filter(filter(wanted)?).boxed())
+}
+
+fn wanted(flags: &Global) -> String {
+    match flags.log_level.as_deref() {
+        Some("off") => return "off".to_owned(),
+        Some(level @ ("error" | "warn" | "info" | "debug" | "trace")) => {
+            return format!(
+                "{},stepflow={level}",
+                if level == "error" { level } else { "warn" }
+            );
+        }
+        Some(list) => return list.to_owned(),
+        None => {}
+    }
+    match flags.loudness() {
+        Loudness::Silent => "off",
+        Loudness::Quiet => "error",
+        Loudness::Normal => "warn",
+        Loudness::Verbose(1) => "warn,stepflow=info",
+        Loudness::Verbose(2) => "info,stepflow=debug",
+        Loudness::Verbose(_) => "trace",
+    }
+    .to_owned()
+}
+
+fn filter(wanted: &str) -> Result<EnvFilter, CliError> {
+    EnvFilter::builder().parse(wanted).map_err(|error| {
+        CliError::usage(format!("--log-level does not understand `{wanted}`"))
+            .because(error)
+            .hint("it is off, error, warn, info, debug, trace, or a list such as warn,stepflow_rpc=debug")
+    })
+}
+
+/// `warning: message key=value`; what components print with their plugin's name before it.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if event.metadata().target() == OUTPUT {
+            let mut said = Said::default();
+            event.record(&mut said);
+            return writeln!(writer, "{}", said.line());
+        }
+        let (colour, level) = match *event.metadata().level() {
+            Level::ERROR => (91, "error"),
+            Level::WARN => (93, "warning"),
+            Level::INFO => (96, "info"),
+            Level::DEBUG => (94, "debug"),
+            Level::TRACE => (95, "trace"),
+        };
+        write!(writer, "\x1b[1;{colour}m{level}\x1b[0m\x1b[1m:\x1b[0m ")?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// What a component said.
+#[derive(Default)]
+struct Said {
+    plugin: String,
+    step: String,
+    message: String,
+    data: String,
+}
+
+impl Said {
+    fn line(&self) -> String {
+        let mut line = format!("\x1b[2m{}", self.plugin);
+        if !self.step.is_empty() {
+            let _ = write!(line, " {}", self.step);
+        }
+        let _ = write!(line, " |\x1b[0m {}", self.message);
+        if !self.data.is_empty() {
+            let _ = write!(line, " {}", self.data);
+        }
+        line
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        match name {
+            "plugin" => self.plugin = value,
+            "step" => self.step = value,
+            "message" => self.message = value,
+            "data" => self.data = value,
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value.to_owned());
+    }
+}
+
+/// A log file; scrubbed like the screen.
+struct LogFile {
+    file: Arc<Mutex<File>>,
+    secrets: Secrets,
+}
+
+impl<'s> MakeWriter<'s> for LogFile {
+    type Writer = LogFileLines<'s>;
+
+    fn make_writer(&'s self) -> LogFileLines<'s> {
+        LogFileLines(self)
+    }
+}
+
+struct LogFileLines<'s>(&'s LogFile);
+
+impl Write for LogFileLines<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let clean = self.0.secrets.scrub(&text);
+        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(clean.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

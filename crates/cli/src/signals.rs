@@ -1,0 +1,101 @@
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second for an end at once.
+
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::watch;
+
+use crate::report::CliError;
+use crate::screen::Screen;
+
+/// A signal that ends the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM, or SIGHUP when the terminal went away.
+    Terminate,
+}
+
+impl Signal {
+    /// 128 and the signal's number, as shells have it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Signal::Interrupt => 130,
+            Signal::Terminate => 143,
+        }
+    }
+
+    /// What happened, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Interrupt => "Ctrl-C",
+            Signal::Terminate => "a signal to terminate",
+        }
+    }
+}
+
+/// The signals that came so far.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    first: Option<Signal>,
+    second: Option<Signal>,
+}
+
+/// Waits for signals. Clones see the same ones.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    seen: watch::Receiver<Seen>,
+}
+
+impl Signals {
+    /// Takes the signals over from the system's defaults. Must be called inside the async runtime.
+    pub fn listen(screen: &Screen) -> Result<Signals, CliError> {
+        let cannot = |error| CliError::internal("signals cannot be listened to").because(error);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
+        let (publish, seen) = watch::channel(Seen::default());
+        let screen = screen.clone();
+        tokio::spawn(async move {
+            loop {
+                let signal = tokio::select! {
+                    Some(()) = interrupt.recv() => Signal::Interrupt,
+                    Some(()) = terminate.recv() => Signal::Terminate,
+                    Some(()) = hang_up.recv() => Signal::Terminate,
+                    else => return,
+                };
+                if publish.borrow().first.is_none() {
+                    screen.tell(&format!(
+                        "{}: stopping; once more to stop at once",
+                        signal.name()
+                    ));
+                }
+                publish.send_modify(|seen| match seen.first {
+                    None => seen.first = Some(signal),
+                    Some(_) => seen.second = Some(signal),
+                });
+            }
+        });
+        Ok(Signals { seen })
+    }
+
+    /// The first signal; waits for it.
+    pub async fn first(&self) -> Signal {
+        self.wait(|seen| seen.first).await
+    }
+
+    /// The second signal; waits for it.
+    pub async fn second(&self) -> Signal {
+        self.wait(|seen| seen.second).await
+    }
+
+    async fn wait(&self, which: impl Fn(&Seen) -> Option<Signal>) -> Signal {
+        let mut seen = self.seen.clone();
+        let found = seen.wait_for(|seen| which(seen).is_some()).await;
+        match found.ok().and_then(|seen| which(&seen)) {
+            Some(signal) => signal,
+            // The listener ends with the runtime only; there will be no signal.
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A value as YAML for people: blocks, plain words where they cannot be misread, numbers as they are written.
+
+use stepflow_flow::value::Kind;
+use stepflow_flow::value::Value;
+
+/// The value as a YAML document, with a line break at its end.
+pub fn print(value: &Value) -> String {
+    let mut out = String::new();
+    block(&mut out, value, 0);
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out.trim_start_matches('\n').to_owned()
+}
+
+/// Writes a value after `key:` or `-`: on the same line if it is small, else on lines of its own.
+fn block(out: &mut String, value: &Value, depth: usize) {
+    match value.kind() {
+        Kind::Object if !value.is_empty() => {
+            for (key, item) in value.entries() {
+                line(out, depth);
+                out.push_str(&scalar(key));
+                out.push(':');
+                below(out, item, depth + 1);
+            }
+        }
+        Kind::List if !value.is_empty() => {
+            for item in value.items() {
+                line(out, depth);
+                out.push('-');
+                below(out, item, depth + 1);
+            }
+        }
+        Kind::String => out.push_str(&scalar(&value.as_str().unwrap_or_default())),
+        Kind::Object => out.push_str("{}"),
+        Kind::List => out.push_str("[]"),
+        Kind::Null | Kind::Bool | Kind::Number => out.push_str(value.as_text()),
+    }
+}
+
+fn below(out: &mut String, value: &Value, depth: usize) {
+    let is_block = matches!(value.kind(), Kind::Object | Kind::List) && !value.is_empty();
+    if !is_block {
+        out.push(' ');
+    }
+    block(out, value, depth);
+}
+
+fn line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Plain where YAML reads the same text back, else in quotes as JSON has them, which YAML reads too.
+fn scalar(text: &str) -> String {
+    let may_start = |letter: char| letter.is_alphabetic() || letter == '_' || letter == '/';
+    let may_follow = |letter: char| letter.is_alphanumeric() || " _-./".contains(letter);
+    let is_word =
+        text.starts_with(may_start) && text.chars().all(may_follow) && !text.ends_with(' ');
+    let means_more = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    if is_word && !means_more {
+        text.to_owned()
+    } else {
+        Value::string(text).as_text().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stepflow_flow::diagnostic::Diagnostics;
+    use stepflow_flow::document;
+    use stepflow_flow::document::Source;
+
+    use super::*;
+
+    fn read_back(text: &str) -> Value {
+        let source = Source::new("t", text);
+        let mut diagnostics = Diagnostics::new(&source);
+        let node = document::read(&source, &mut diagnostics);
+        assert!(diagnostics.is_empty(), "{diagnostics}\n{text}");
+        node.unwrap().to_value()
+    }
+
+    #[test]
+    fn it_reads_well() {
+        let value =
+            Value::parse(r#"{"a":{"b":[1.50,{"c":null}],"e":[]},"no":"yes","t":"two\nlines"}"#)
+                .unwrap();
+        let expected = "a:\n  b:\n    - 1.50\n    -\n      c: null\n  e: []\n\"no\": \"yes\"\nt: \"two\\nlines\"\n";
+        assert_eq!(print(&value), expected);
+        assert_eq!(read_back(expected), value);
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "\\PC{0,12}".prop_map(Into::into),
+            "[ -~\n\t]{0,12}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::vec(("\\PC{0,6}", inner), 0..5)
+                    .prop_map(|all| all.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(tree in json()) {
+            let value = Value::from(tree);
+            prop_assert_eq!(read_back(&print(&value)), value);
+        }
+    }
+}
