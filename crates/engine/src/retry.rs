@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepflow_flow::flow::Backoff;
 
 /// The retries that a flow does not ask for: of what was surely not done, or may be done twice
-/// (protocol specification, "Outcome classes and retries").
+/// (`docs/protocol/lifecycle.md`, "Outcomes and retries").
 #[derive(Clone, Debug)]
 pub struct Retry {
     /// How often one step is sent again because its request was not sent or its answer was lost

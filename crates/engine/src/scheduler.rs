@@ -1,6 +1,6 @@
 //! Decides what a run does next. Owns the rules: what runs, when, how often, and what a failure
-//! means (`docs`: the flow language, "Execution"). Pure: no clock, no IO, no chance, no tasks, so
-//! that the same entries always lead to the same state.
+//! means (`docs/flows.md`, "What runs, and when" and "When a step fails"). Pure: no clock, no IO, no
+//! chance, no tasks, so that the same entries always lead to the same state.
 //!
 //! A [`Scheduler`] is what the entries of a journal add up to. Facts from outside come in through
 //! [`Scheduler::apply`]; [`Scheduler::next`] says what to do and has already applied what it
@@ -192,7 +192,7 @@ impl Scheduler {
 
     /// Whether the end of the run was applied.
     pub fn has_ended(&self) -> bool {
-        self.end == End::Ended
+        matches!(self.end, End::Ended)
     }
 
     /// Says what to do next, given how many more attempts may be in flight; `None` when there is
@@ -276,11 +276,7 @@ impl Scheduler {
     fn open(&mut self, step: StepIdx) {
         let planned = self.plan.step(step);
         if planned.skip_if.is_none() {
-            self.frontier.step_mut(step).phase = Phase::Input;
-            if !self.frontier.wait_for(step, &planned.input_needs) {
-                self.frontier.queue_attempt(step);
-            }
-            return;
+            return self.wait_for_input(step);
         }
         self.frontier.step_mut(step).phase = Phase::SkipIf;
         if !self.frontier.wait_for(step, &planned.skip_if_needs) {
@@ -304,14 +300,22 @@ impl Scheduler {
                 Some(self.finish(step, Outcome::Skipped { reason: None }))
             }
             Resolved::Value(_) => {
-                self.frontier.step_mut(step).phase = Phase::Input;
-                if !self.frontier.wait_for(step, &planned.input_needs) {
-                    self.frontier.queue_attempt(step);
-                }
+                self.wait_for_input(step);
                 None
             }
             Resolved::Skipped { reason } => Some(self.finish(step, Outcome::Skipped { reason })),
             Resolved::Failed(error) => Some(self.fail_unattempted(step, error)),
+        }
+    }
+
+    /// Queues a step for an attempt as soon as what its input needs is there.
+    fn wait_for_input(&mut self, step: StepIdx) {
+        self.frontier.step_mut(step).phase = Phase::Input;
+        if !self
+            .frontier
+            .wait_for(step, &self.plan.step(step).input_needs)
+        {
+            self.frontier.queue_attempt(step);
         }
     }
 

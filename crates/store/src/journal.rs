@@ -119,8 +119,8 @@ pub struct Parent {
     pub depth: u32,
 }
 
-/// How an attempt failed, which decides whether it is made again (protocol specification,
-/// "Outcome classes and retries").
+/// How an attempt failed, which decides whether it is made again (`docs/protocol/lifecycle.md`,
+/// "Outcomes and retries").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {

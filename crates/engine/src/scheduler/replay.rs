@@ -71,7 +71,7 @@ impl Scheduler {
     /// # Errors
     /// When it does not fit what is known; the state is then unchanged.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Contradiction> {
-        if self.end == End::Ended {
+        if self.has_ended() {
             return Err(Contradiction::AfterTheEnd);
         }
         match entry {
