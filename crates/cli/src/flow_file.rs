@@ -14,7 +14,6 @@ use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document::Source;
 use stepflow_flow::document::nearest;
 use stepflow_flow::flow::Flow;
-use stepflow_flow::flow::Step;
 use stepflow_flow::plan;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
@@ -43,9 +42,8 @@ pub fn read(path: &Path) -> Result<Arc<Source>, CliError> {
 pub fn check(source: &Arc<Source>, options: Option<&Options>) -> Checked {
     let plan::Checked { plan, diagnostics } = plan::check(source);
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
-    let routes = options.and_then(|options| Some((options, Routes::compile(options).ok()?)));
-    if let Some((options, routes)) = routes {
-        all.extend(check_components(source, plan.as_ref(), options, &routes));
+    if let Some(offer) = options.and_then(Offer::new) {
+        all.extend(check_components(source, plan.as_ref(), &offer));
         all.sort_by_key(|found| found.location.span.start);
     }
     let is_sound = !all.iter().any(|found| found.severity == Severity::Error);
@@ -59,17 +57,11 @@ pub fn check(source: &Arc<Source>, options: Option<&Options>) -> Checked {
 }
 
 /// The flow is read a second time for the places of its components, and only if there is something to say.
-fn check_components(
-    source: &Arc<Source>,
-    plan: Option<&Plan>,
-    options: &Options,
-    routes: &Routes,
-) -> Diagnostics {
+fn check_components(source: &Arc<Source>, plan: Option<&Plan>, offer: &Offer<'_>) -> Diagnostics {
     let mut found = Diagnostics::new(source);
     let is_sound = |plan: &Plan| {
-        plan.steps()
-            .iter()
-            .all(|step| problem(&step.component, options, routes).is_none())
+        let mut steps = plan.steps().iter();
+        steps.all(|step| offer.problem(&step.component).is_none())
     };
     if plan.is_some_and(is_sound) {
         return found;
@@ -78,19 +70,21 @@ fn check_components(
         return found;
     };
     for step in &flow.steps {
-        if let Some(problem) = problem(&step.component, options, routes) {
-            report(step, &problem, &mut found);
+        if let Some(problem) = offer.problem(&step.component) {
+            found.enter_step(Some(&step.id));
+            let place = step.component_span;
+            let error = found.error(Code::BadComponent, place, problem.message);
+            error.hint(problem.hint);
         }
     }
     found
 }
 
-fn report(step: &Step, problem: &Problem, found: &mut Diagnostics) {
-    let place = step.component_span;
-    found.enter_step(Some(&step.id));
-    found
-        .error(Code::BadComponent, place, &*problem.message)
-        .hint(&*problem.hint);
+/// What can be known of the components without starting a server.
+struct Offer<'o> {
+    options: &'o Options,
+    routes: Routes,
+    builtins: Vec<String>,
 }
 
 /// Why a component cannot run here.
@@ -99,42 +93,56 @@ struct Problem {
     hint: String,
 }
 
-fn problem(path: &str, options: &Options, routes: &Routes) -> Option<Problem> {
-    if path.is_empty() {
-        // The reader has reported it.
-        return None;
+impl<'o> Offer<'o> {
+    fn new(options: &'o Options) -> Option<Offer<'o>> {
+        // Routes that cannot be used are reported with the config.
+        let routes = Routes::compile(options).ok()?;
+        let builtins = builtin::all();
+        let builtins = builtins.iter().map(|it| it.info().component.clone());
+        Some(Offer {
+            options,
+            routes,
+            builtins: builtins.collect(),
+        })
     }
-    if !routes.reaches(path) {
-        let plugins: Vec<_> = options.plugins.keys().map(String::as_str).collect();
-        return Some(Problem {
-            message: format!("no route leads from {path} to a plugin"),
-            hint: format!(
-                "add it to `routes` in the config; the plugins are: {}",
-                plugins.join(", ")
-            ),
-        });
+
+    fn problem(&self, path: &str) -> Option<Problem> {
+        if path.is_empty() {
+            // The reader has reported it.
+            return None;
+        }
+        if !self.routes.reaches(path) {
+            let plugins: Vec<_> = self.options.plugins.keys().map(String::as_str).collect();
+            let plugins = plugins.join(", ");
+            return Some(Problem {
+                message: format!("no route leads from {path} to a plugin"),
+                hint: format!("add it to `routes` in the config; the plugins are: {plugins}"),
+            });
+        }
+        // A route with conditions may lead elsewhere once there is an input.
+        let target = self.routes.find(path, &Value::null())?;
+        let plugin = self.options.plugins.get(target.plugin);
+        let is_builtin = matches!(plugin, Some(Plugin::Builtin));
+        is_builtin.then(|| self.no_builtin(&target.component))?
     }
-    // A route with conditions may lead elsewhere once there is an input.
-    let target = routes.find(path, &Value::null())?;
-    if !matches!(options.plugins.get(target.plugin), Some(Plugin::Builtin)) {
-        return None;
+
+    fn no_builtin(&self, component: &str) -> Option<Problem> {
+        // Under `/{*component}` a bare name keeps the `/builtin` that it stands for.
+        let name = component.strip_prefix("/builtin").unwrap_or(component);
+        if self.builtins.iter().any(|known| known == name) {
+            return None;
+        }
+        let known = || self.builtins.iter().map(|it| it.trim_start_matches('/'));
+        let name = name.trim_start_matches('/');
+        let hint = match nearest(name, known()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        Some(Problem {
+            message: format!("there is no built-in component {name:?}"),
+            hint,
+        })
     }
-    let known = builtin::all();
-    let known: Vec<&str> = known
-        .iter()
-        .map(|it| it.info().component.as_str())
-        .collect();
-    if known.contains(&target.component.as_str()) {
-        return None;
-    }
-    let hint = match nearest(&target.component, known.iter().copied()) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None => format!("the built-ins are: {}", known.join(", ")),
-    };
-    Some(Problem {
-        message: format!("there is no built-in component {}", target.component),
-        hint,
-    })
 }
 
 impl Checked {

@@ -175,7 +175,8 @@ impl Said {
             let _ = write!(line, " {}", self.step);
         }
         let _ = write!(line, " |\x1b[0m {}", self.message);
-        if !self.data.is_empty() {
+        // Which stream a line was printed on is of no interest to people.
+        if !self.data.is_empty() && !self.data.starts_with("{\"stream\":") {
             let _ = write!(line, " {}", self.data);
         }
         line
