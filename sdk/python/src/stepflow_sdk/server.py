@@ -44,8 +44,8 @@ class StepflowServer:
     ... def add(a: int, b: int) -> int:
     ...     "Adds two numbers."
     ...     return a + b
-    >>> [it.component for it in server.components.values()][0]
-    '/add'
+    >>> list(server.components)
+    ['/udf', '/add']
 
     Args:
         name: What the server calls itself in the handshake.

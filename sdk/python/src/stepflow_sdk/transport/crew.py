@@ -10,7 +10,9 @@ runs as well, but hands the lead to a follower first. So a quick call costs no s
 **The baton.** Before the leader does anything that may take long after all, it puts the baton down. The watch, a thread
 that looks once a millisecond while there is work and sleeps otherwise, picks the baton up when the same thing takes
 until its next look, and gives the lead to a follower; the former leader finds the baton gone and becomes a follower.
-There is always a reader, or a baton to be picked up.
+A baton belongs to nobody: whoever comes back from something long picks up the one that lies there, whose it ever was,
+and leads. So there is always exactly one thread that leads, or one baton to be picked up; and what a leader knows of
+the frames that wait it has to look up again after it has put the baton down.
 """
 
 from __future__ import annotations
@@ -189,6 +191,9 @@ class Crew:
                     return
             if not self._flushed():
                 return
+            if frames:
+                # While this thread wrote, others led and read; the baton it picked up may be theirs.
+                continue
             batch = self._source.read()
             if batch is None:
                 self._on_end()

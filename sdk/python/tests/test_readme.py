@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stepflow_sdk
+from stepflow_sdk import context, errors, server
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_first_example_runs_as_it_is_written(tmp_path):
+    source, call = (
+        re.search(rf"```{it}\n(.*?)```", README, re.DOTALL).group(1) for it in ("python", "sh")
+    )
+    (tmp_path / "my_server.py").write_text(source)
+    run = subprocess.run(
+        ["bash", "-c", call.replace("python -m", f"{sys.executable} -m")],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+    assert json.loads(run.stdout.splitlines()[1]) == {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "result": {"output": 3},
+    }
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_every_example_is_valid(example):
+    exec(compile(example, "README.md", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize(
+    "module", [stepflow_sdk, server, errors, context], ids=lambda it: it.__name__
+)
+def test_the_examples_of_docstrings_run(module):
+    assert (
+        doctest.testmod(module, optionflags=doctest.ELLIPSIS, extraglobs=vars(stepflow_sdk)).failed
+        == 0
+    )
+
+
+def test_everything_public_has_a_docstring():
+    for name in stepflow_sdk.__all__:
+        it = getattr(stepflow_sdk, name)
+        assert isinstance(it, str) or it.__doc__, name
