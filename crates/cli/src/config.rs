@@ -95,3 +95,6 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

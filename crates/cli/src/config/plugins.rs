@@ -25,6 +25,24 @@ const MOST_INSTANCES: u64 = 1024;
 /// A handshake must fit.
 const LEAST_MESSAGE_BYTES: u64 = 1024;
 
+/// The keys of a plugin over HTTP.
+const HTTP_KEYS: &[&str] = &[
+    "type",
+    "transport",
+    "url",
+    "session",
+    "negotiationTimeout",
+    "connectTimeout",
+    "connections",
+    "headers",
+    "bearerToken",
+    "tls",
+    "timeout",
+    "maxInFlight",
+    "allowedEndpointOrigins",
+    "retryUnknown",
+];
+
 /// Reads all plugins.
 pub fn read(reader: &mut Reader<'_>, plugins: &Object) -> IndexMap<String, Plugin> {
     let mut all = IndexMap::new();
@@ -47,7 +65,11 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
     let what = format!("the plugin {name:?}");
     let mut fields = Fields::read(node, &what, &mut reader.diagnostics)?;
     let Some(kind_node) = fields.require("type", &mut reader.diagnostics) else {
-        // Which keys it may have depends on its type.
+        // Which keys it may have depends on its type, so only those that no type has are reported.
+        let of_other_types = ["command", "args", "env", "cwd", "instances", "components"];
+        take_all(&mut fields, &of_other_types);
+        take_all(&mut fields, HTTP_KEYS);
+        fields.finish(&mut reader.diagnostics);
         return None;
     };
     let plugin = match fields.choice(
@@ -81,7 +103,7 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
             .map_or_else(|| fields.span(), |node| node.span);
         let hint = "start the server with `transport: stdio` and a `command`";
         reader.not_available(place, "the HTTP transport", hint);
-        known_http_keys(&mut fields);
+        take_all(&mut fields, HTTP_KEYS);
         fields.finish(&mut reader.diagnostics);
         return None;
     }
@@ -100,24 +122,8 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
     stdio.map(|stdio| Plugin::Stdio(Box::new(stdio)))
 }
 
-/// So that a misspelled one is reported all the same.
-fn known_http_keys(fields: &mut Fields<'_>) {
-    let keys = [
-        "type",
-        "transport",
-        "url",
-        "session",
-        "negotiationTimeout",
-        "connectTimeout",
-        "connections",
-        "headers",
-        "bearerToken",
-        "tls",
-        "timeout",
-        "maxInFlight",
-        "allowedEndpointOrigins",
-        "retryUnknown",
-    ];
+/// Makes keys known, so that misspelled ones are reported all the same.
+fn take_all(fields: &mut Fields<'_>, keys: &[&'static str]) {
     for key in keys {
         fields.take(key);
     }

@@ -1,6 +1,7 @@
 //! The config as a whole: what was substituted where, and the keys that are not plugins or routes.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub fn read(
         folder: folder.to_owned(),
         diagnostics: Diagnostics::new(source),
         substituted: HashMap::new(),
+        refused: HashSet::new(),
     };
     let node = document::read(source, &mut reader.diagnostics);
     let config = node.map(|mut node| {
@@ -70,6 +72,8 @@ pub struct Reader<'e> {
     pub diagnostics: Diagnostics,
     /// The text that stands now at each place with a `${…}`; a number keeps its leading zeros here.
     substituted: HashMap<Span, Arc<str>>,
+    /// Where a `${…}` stands that cannot be substituted. What else would be said of it would only confuse.
+    refused: HashSet<Span>,
 }
 
 impl Reader<'_> {
@@ -103,8 +107,7 @@ impl Reader<'_> {
                     self.diagnostics
                         .error(Code::BadValue, scalar.span, message)
                         .hint(problem.hint);
-                    // A stand-in, so that one mistake is not reported twice.
-                    self.substituted.insert(scalar.span, "".into());
+                    self.refused.insert(scalar.span);
                     None
                 }
             },
@@ -318,7 +321,16 @@ impl Reader<'_> {
             }
             diagnostic
         };
-        self.diagnostics.into_iter().map(redact).collect()
+        let mut told = HashSet::new();
+        let is_news = |diagnostic: &Diagnostic| {
+            let span = diagnostic.location.span;
+            !self.refused.contains(&span) || told.insert(span)
+        };
+        self.diagnostics
+            .into_iter()
+            .filter(is_news)
+            .map(redact)
+            .collect()
     }
 }
 
