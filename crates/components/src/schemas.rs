@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use stepflow_engine::Class;
 use stepflow_engine::Failure;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::schema::Schema;
+use stepflow_flow::schema::Violation;
 use stepflow_flow::value::Value;
 use stepflow_protocol::component::ComponentInfo;
 use tracing::warn;
@@ -68,6 +70,13 @@ impl Schemas {
     }
 }
 
+/// The data of the error -32003, the same from every side that checks.
+#[derive(Serialize)]
+struct Misfit<'a> {
+    component: &'a str,
+    violations: &'a [Violation],
+}
+
 /// Checks a value; a misfit is a failure, a log line or nothing.
 ///
 /// # Errors
@@ -96,6 +105,10 @@ pub fn check(
         return Ok(());
     }
     let mut error = ErrorCode::INVALID_INPUT.error(message);
-    error.data = Value::from_serialize(&violations).ok();
+    let data = Misfit {
+        component,
+        violations: &violations,
+    };
+    error.data = Value::from_serialize(&data).ok();
     Err(Failure::new(Class::Refused, error))
 }

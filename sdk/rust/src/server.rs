@@ -125,15 +125,11 @@ impl Server {
             output_schema: Value::from_serialize(&schemars::schema_for!(O)).ok(),
         };
         let function = Arc::new(function);
+        let component: Arc<str> = path.as_str().into();
         let run = move |context: Context, input: Value| {
-            let function = Arc::clone(&function);
+            let (function, path) = (Arc::clone(&function), Arc::clone(&component));
             async move {
-                let input = input.deserialize::<I>().map_err(|error| {
-                    rpc_error(
-                        ErrorCode::INVALID_INPUT,
-                        format!("the input does not fit: {error}"),
-                    )
-                })?;
+                let input = read_input(&path, &input)?;
                 finish(function(context, input).await)
             }
             .boxed()
@@ -184,6 +180,40 @@ impl Server {
                 .with_data(&serde_json::json!({ "components": known }))
             })
     }
+}
+
+/// Reads a component's input; a misfit names the place by a JSON pointer.
+fn read_input<I: DeserializeOwned>(component: &str, input: &Value) -> Result<I, RpcError> {
+    let deserializer = &mut serde_json::Deserializer::from_str(input.as_text());
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let message = error.into_inner().to_string();
+        rpc_error(
+            ErrorCode::INVALID_INPUT,
+            format!("the input of `{component}` does not fit: {pointer}: {message}"),
+        )
+        .with_data(&serde_json::json!({
+            "component": component,
+            "violations": [{ "pointer": pointer, "message": message }],
+        }))
+    })
+}
+
+/// A path as a JSON pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
 }
 
 fn finish<O: Serialize>(outcome: Result<O, Error>) -> Result<ExecuteResult, RpcError> {
@@ -280,7 +310,7 @@ fn router(served: Served) -> Router<Served> {
 }
 
 fn initialize(call: &Call<Served>, params: InitializeParams) -> Result<InitializeResult, RpcError> {
-    if params.runtime_protocol_version < PROTOCOL_VERSION {
+    if params.runtime_protocol_version != PROTOCOL_VERSION {
         let text = format!(
             "the runtime speaks protocol version {}, this server version {PROTOCOL_VERSION}",
             params.runtime_protocol_version
@@ -331,7 +361,6 @@ async fn execute(call: Call<Served>, params: ExecuteParams) -> Result<ExecuteRes
     (component.run)(context, params.input).await
 }
 
-/// A failed call back ends a component that does not handle it with the runtime's own error.
 impl Error {
     /// The error of a call back, passed on as this component's own.
     pub fn from_call(error: CallError) -> Self {
