@@ -32,8 +32,8 @@ class Script:
     def read(self) -> None:
         self.unserved_at_read.append(len(self.crew._frames))
 
-    def end(self) -> None:
-        raise EndedError
+    def end(self, code: int) -> None:
+        raise EndedError(code)
 
 
 def test_a_leader_that_picks_up_anothers_baton_serves_the_frames_it_read():
@@ -83,3 +83,18 @@ def test_the_lead_survives_threads_that_switch_all_the_time(serve):
         for name in names:
             child.call("/release", name)
         assert [child.response(id)["result"]["output"] for id in held] == names
+
+
+def test_a_crew_that_breaks_ends_the_server_instead_of_falling_silent(serve):
+    child = serve(
+        """
+        from stepflow_sdk.transport import crew
+        def broken(*_): raise RuntimeError("a bug")
+        @server.component
+        def sabotage(input): crew.Crew._serve = broken; return 1
+        """
+    )
+    child.call("/sabotage")
+    child.start("/sabotage")
+    assert child.wait() == 1
+    assert b"RuntimeError: a bug" in child.stderr

@@ -79,6 +79,8 @@ def test_multiprocessing_works_and_its_prints_are_harmless(serve):
     )
     assert child.output("/squares", [1, 2, 3]) == [1, 4, 9]
     assert child.request("ping")["result"] == {}
+    assert child.end() == 0
+    assert child.stderr.count(b"from a fork") == 3
 
 
 def test_a_fork_does_not_keep_the_wire_open(serve):

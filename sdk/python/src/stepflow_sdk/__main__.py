@@ -47,7 +47,7 @@ stepflow-config.yml:
 
 Then a step of a flow uses  component: /mine/add
 
-Exit codes: 0 stdin ended, 1 a message too large to answer, 2 the server could not be loaded.
+Exit codes: 0 stdin ended, 1 the link broke (stderr says how), 2 the server could not be loaded.
 """
 
 

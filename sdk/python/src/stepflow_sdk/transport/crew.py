@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Protocol
@@ -74,7 +75,7 @@ class Crew:
         source: Frames to read.
         writer: Where answers go.
         loop: Runs what is asynchronous.
-        on_end: Called once, when the source has ended.
+        on_end: Called with 0 when the source has ended, with 1 when the crew itself broke; ends the process.
         max_threads: How many plain components run at once.
     """
 
@@ -83,7 +84,7 @@ class Crew:
         source: Source,
         writer: LineWriter,
         loop: EventLoop,
-        on_end: Callable[[], None],
+        on_end: Callable[[int], None],
         max_threads: int = DEFAULT_MAX_THREADS,
     ) -> None:
         self._source = source
@@ -139,13 +140,20 @@ class Crew:
             follower = _Follower()
             follower.task = task
             try:
-                _spawn(lambda: self._follow(follower), "stepflow-worker")
+                _spawn(lambda: self._serve_as(follower), "stepflow-worker")
             except RuntimeError:
                 return False
         else:
             follower.task = task
             follower.wake.release()
         return True
+
+    def _serve_as(self, follower: _Follower) -> None:
+        try:
+            self._follow(follower)
+        except BaseException:  # noqa: BLE001 - a server without a leader would look alive and answer nobody
+            traceback.print_exc()
+            self._on_end(1)
 
     def _follow(self, follower: _Follower) -> None:
         while True:
@@ -196,8 +204,7 @@ class Crew:
                 continue
             batch = self._source.read()
             if batch is None:
-                self._on_end()
-                threading.Event().wait()  # The process ends from its main thread.
+                self._on_end(0)
                 return
             frames.extend(batch)
 

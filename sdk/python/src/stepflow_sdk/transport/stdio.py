@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from stepflow_sdk.invocation import current
 from stepflow_sdk.loop import EventLoop
 from stepflow_sdk.output import StepOutput, to_stderr
 from stepflow_sdk.peer import Peer
@@ -73,6 +74,7 @@ def claim() -> Wire:
 
 def _leave_wire_to_parent() -> None:
     """In a forked child (multiprocessing): the parent speaks, the child's prints go to stderr."""
+    current.set(None)
     if _claimed is None:
         return
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -117,10 +119,10 @@ def serve(
             )
             _exit(1)
 
-    def on_end() -> None:
+    def on_end(code: int) -> None:
         peer.close()
         _within(_DRAIN_SECONDS, lambda: (peer.wait_drained(_DRAIN_SECONDS), writer.flush()))
-        _exit(0)
+        _exit(code)
 
     crew = Crew(
         LineReader(wire.reads, max_message_bytes, on_oversized), writer, loop, on_end, max_threads
