@@ -19,6 +19,7 @@ use tracing::field::Visit;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::FormatEvent;
 use tracing_subscriber::fmt::FormatFields;
@@ -118,11 +119,18 @@ fn wanted(flags: &Global) -> String {
 }
 
 fn filter(wanted: &str) -> Result<EnvFilter, CliError> {
-    EnvFilter::builder().parse(wanted).map_err(|error| {
-        CliError::usage(format!("--log-level does not understand `{wanted}`"))
-            .because(error)
-            .hint("it is off, error, warn, info, debug, trace, or a list such as warn,stepflow_rpc=debug")
-    })
+    let refused = || {
+        let hint =
+            "it is off, error, warn, info, debug, trace, or a list such as warn,stepflow_rpc=debug";
+        CliError::usage(format!("--log-level does not understand `{wanted}`")).hint(hint)
+    };
+    // Without this a misspelled level would be taken for the name of a module.
+    let is_level = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
+    if !wanted.split(',').all(is_level) {
+        return Err(refused());
+    }
+    let filter = EnvFilter::builder().parse(wanted);
+    filter.map_err(|error| refused().because(error))
 }
 
 /// `warning: message key=value`; what components print with their plugin's name before it.

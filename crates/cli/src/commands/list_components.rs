@@ -46,9 +46,7 @@ fn tell(listings: &[Listing], args: &ListComponents, context: &Context) -> Resul
     for listing in listings {
         if let Err(failure) = &listing.components {
             exit = Exit::Failed;
-            context
-                .screen
-                .say(&failure::render_plugin(&listing.plugin, &failure.error));
+            context.screen.say(&failure::render_plugin(&failure.error));
         }
     }
     Ok(exit)
