@@ -66,7 +66,8 @@ async fn input_that_does_not_fit_is_refused_with_pointers_and_never_tried_again(
             let error = failure(&outcome);
             assert_eq!(error.code, -32003, "{error}");
             let data = error.data.as_ref().unwrap();
-            let found = data.index(0).unwrap().get("pointer").unwrap();
+            let found = data.get("violations").unwrap().index(0).unwrap();
+            let found = found.get("pointer").unwrap();
             assert_eq!(found.as_str().as_deref(), Some(pointer), "{data}");
         }
         runtime.shut_down().await;
