@@ -31,6 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Global;
 use crate::args::LogFormat;
+use crate::paint;
 use crate::report::CliError;
 use crate::report::words;
 use crate::screen::Loudness;
@@ -152,14 +153,14 @@ where
             event.record(&mut said);
             return writeln!(writer, "{}", said.line());
         }
-        let (colour, level) = match *event.metadata().level() {
-            Level::ERROR => (91, "error"),
-            Level::WARN => (93, "warning"),
-            Level::INFO => (96, "info"),
-            Level::DEBUG => (94, "debug"),
-            Level::TRACE => (95, "trace"),
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "info",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
         };
-        write!(writer, "\x1b[1;{colour}m{level}\x1b[0m\x1b[1m:\x1b[0m ")?;
+        write!(writer, "{} ", paint::label(level))?;
         context
             .field_format()
             .format_fields(writer.by_ref(), event)?;
@@ -178,11 +179,11 @@ struct Said {
 
 impl Said {
     fn line(&self) -> String {
-        let mut line = format!("\x1b[2m{}", self.plugin);
+        let mut from = self.plugin.clone();
         if !self.step.is_empty() {
-            let _ = write!(line, " {}", self.step);
+            let _ = write!(from, " {}", self.step);
         }
-        let _ = write!(line, " |\x1b[0m {}", self.message);
+        let mut line = format!("{} {}", paint::dim(&format!("{from} |")), self.message);
         // Which stream a line was printed on is of no interest to people.
         if !self.data.is_empty() && !self.data.starts_with("{\"stream\":") {
             let _ = write!(line, " {}", self.data);

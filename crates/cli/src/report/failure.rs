@@ -9,12 +9,12 @@ use stepflow_flow::error::FlowError;
 use stepflow_flow::value::Kind;
 use stepflow_flow::value::Value;
 
-use super::dim;
 use super::headline;
 use super::hint;
 use super::indent;
 use super::shortened;
 use super::words;
+use crate::paint::dim;
 
 /// How much of an input or of an error's data is shown; the rest is in the result.
 const SHOWN: usize = 600;

@@ -142,3 +142,18 @@ fn children_see_what_the_config_says() {
     check("inheritEnv: true", "a/b/");
     check("inheritEnv: true, env: { A: null }", "/b/");
 }
+
+#[test]
+fn a_config_without_the_built_ins_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", GREET);
+    sandbox.write("stepflow-config.yml", &named("p"));
+    let ended = sandbox.run(&["run", "flow.yaml"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("add `builtin: { type: builtin }` to `plugins`"),
+        "{ended:?}"
+    );
+}

@@ -74,3 +74,17 @@ fn the_second_does_not_wait_for_a_server_that_will_not_end() {
     send(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
+
+#[test]
+fn waiting_for_stdin_can_be_ended() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["call", "noop"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("stdin"), "{line}");
+    let _stdin = child.stdin.take();
+    send(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
