@@ -144,14 +144,14 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
         if event.metadata().target() == OUTPUT {
-            let mut said = Said::default();
-            event.record(&mut said);
-            return writeln!(writer, "{}", said.line());
+            return writeln!(writer, "{}", said.by_component());
         }
         let level = match *event.metadata().level() {
             Level::ERROR => "error",
@@ -160,44 +160,55 @@ where
             Level::DEBUG => "debug",
             Level::TRACE => "trace",
         };
-        write!(writer, "{} ", paint::label(level))?;
-        context
-            .field_format()
-            .format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        writeln!(writer, "{} {}", paint::label(level), said.by_runtime())
     }
 }
 
-/// What a component said.
+/// What an event says.
 #[derive(Default)]
 struct Said {
-    plugin: String,
-    step: String,
     message: String,
-    data: String,
+    fields: Vec<(&'static str, String)>,
 }
 
 impl Said {
-    fn line(&self) -> String {
-        let mut from = self.plugin.clone();
-        if !self.step.is_empty() {
-            let _ = write!(from, " {}", self.step);
+    fn field(&self, wanted: &str) -> &str {
+        let found = self.fields.iter().find(|(name, _)| *name == wanted);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// `plugin step | message`
+    fn by_component(&self) -> String {
+        let mut from = self.field("plugin").to_owned();
+        if !self.field("step").is_empty() {
+            let _ = write!(from, " {}", self.field("step"));
         }
         let mut line = format!("{} {}", paint::dim(&format!("{from} |")), self.message);
         // Which stream a line was printed on is of no interest to people.
-        if !self.data.is_empty() && !self.data.starts_with("{\"stream\":") {
-            let _ = write!(line, " {}", self.data);
+        let data = self.field("data");
+        if !data.is_empty() && !data.starts_with("{\"stream\":") {
+            let _ = write!(line, " {data}");
         }
         line
     }
 
-    fn set(&mut self, name: &str, value: String) {
+    /// `message key=value`, and what more lines the message has below that.
+    fn by_runtime(&self) -> String {
+        let mut lines = self.message.lines();
+        let mut text = lines.next().unwrap_or_default().to_owned();
+        for (name, value) in &self.fields {
+            let _ = write!(text, " {}{value}", paint::dim(&format!("{name}=")));
+        }
+        for line in lines {
+            let _ = write!(text, "\n{line}");
+        }
+        text
+    }
+
+    fn set(&mut self, name: &'static str, value: String) {
         match name {
-            "plugin" => self.plugin = value,
-            "step" => self.step = value,
             "message" => self.message = value,
-            "data" => self.data = value,
-            _ => {}
+            _ => self.fields.push((name, value)),
         }
     }
 }
