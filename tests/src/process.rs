@@ -124,7 +124,11 @@ pub fn descendants(pid: u32) -> Vec<Process> {
         found.extend(children.map(|it| it.0).collect::<Vec<_>>());
         next += 1;
     }
-    found.into_iter().skip(1).filter_map(Process::open).collect()
+    found
+        .into_iter()
+        .skip(1)
+        .filter_map(Process::open)
+        .collect()
 }
 
 fn parent(pid: u32) -> Option<u32> {

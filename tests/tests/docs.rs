@@ -62,7 +62,11 @@ fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     for page in &pages() {
         let text = std::fs::read_to_string(page).unwrap();
-        let name = page.strip_prefix(workspace()).unwrap_or(page).display().to_string();
+        let name = page
+            .strip_prefix(workspace())
+            .unwrap_or(page)
+            .display()
+            .to_string();
         let mut open: Option<Block> = None;
         for (number, line) in text.lines().enumerate() {
             match (&mut open, line.trim_start().strip_prefix("```")) {
@@ -91,7 +95,11 @@ fn blocks() -> Vec<Block> {
 fn code_blocks_hold_what_they_say() {
     let mut problems = Vec::new();
     let blocks = blocks();
-    assert!(blocks.len() > 40, "only {} code blocks were found", blocks.len());
+    assert!(
+        blocks.len() > 40,
+        "only {} code blocks were found",
+        blocks.len()
+    );
     for block in &blocks {
         let result = match block.fence.as_str() {
             "yaml flow" => check_flow(&block.text),
@@ -100,13 +108,19 @@ fn code_blocks_hold_what_they_say() {
                 Err(_) => Ok(()),
             },
             "yaml steps" => {
-                let steps: String = block.text.lines().map(|line| format!("  {line}\n")).collect();
+                let steps: String = block
+                    .text
+                    .lines()
+                    .map(|line| format!("  {line}\n"))
+                    .collect();
                 check_flow(&format!("steps:\n{steps}output: null\n"))
             }
             "yaml expression" => block.text.lines().try_for_each(check_expression),
             "yaml config" => check_config(&block.text, Strict::Whole),
             "yaml config-part" => check_config(&block.text, Strict::KeysOnly),
-            "json" => Value::parse(&block.text).map(|_| ()).map_err(|error| error.to_string()),
+            "json" => Value::parse(&block.text)
+                .map(|_| ())
+                .map_err(|error| error.to_string()),
             "json message" => check_messages([block.text.as_str()]),
             "json wire" => check_messages(block.text.lines()),
             "python" | "python run" | "sh" | "text" => Ok(()),
@@ -120,9 +134,15 @@ fn code_blocks_hold_what_they_say() {
 
 /// Errors and warnings. A note is no complaint: a step of an example may well be there for its effect.
 fn told(diagnostics: &Diagnostics) -> Result<(), String> {
-    let complaints = diagnostics.iter().filter(|it| it.severity != Severity::Note);
+    let complaints = diagnostics
+        .iter()
+        .filter(|it| it.severity != Severity::Note);
     let all: Vec<_> = complaints.map(ToString::to_string).collect();
-    if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
+    if all.is_empty() {
+        Ok(())
+    } else {
+        Err(all.join("; "))
+    }
 }
 
 fn check_flow(text: &str) -> Result<(), String> {
@@ -168,7 +188,9 @@ for place, fence, text in json.load(sys.stdin):
         problems.append(f'{place}: {type(error).__name__}: {error}')
 json.dump(problems, sys.stdout)
 ";
-    let python = blocks.iter().filter(|block| block.fence.starts_with("python"));
+    let python = blocks
+        .iter()
+        .filter(|block| block.fence.starts_with("python"));
     let python: Vec<_> = python.map(|it| (&it.place, &it.fence, &it.text)).collect();
     let mut child = Command::new(Python::Project.interpreter())
         .args(["-c", CHECK])
@@ -177,7 +199,9 @@ json.dump(problems, sys.stdout)
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&serde_json::to_vec(&python).unwrap()).unwrap();
+    stdin
+        .write_all(&serde_json::to_vec(&python).unwrap())
+        .unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
@@ -265,7 +289,10 @@ fn is_part_of(given: &Value, known: &Value) -> Result<(), String> {
 #[test]
 fn the_table_of_error_codes_is_the_one_in_the_code() {
     let page = read("docs/protocol/message-format.md");
-    let section = page.split("\n## Error codes\n").nth(1).expect("the page has the section");
+    let section = page
+        .split("\n## Error codes\n")
+        .nth(1)
+        .expect("the page has the section");
     let section = section.split("\n## ").next().unwrap_or(section);
     let rows = section.lines().filter(|line| line.starts_with("| -3"));
     let listed: Vec<i64> = rows
@@ -279,7 +306,10 @@ fn the_table_of_error_codes_is_the_one_in_the_code() {
 #[test]
 fn the_example_of_a_blob_id_is_right() {
     let page = read("docs/protocol/message-format.md");
-    let example = page.split("\nExample: ").nth(1).expect("the page has the example");
+    let example = page
+        .split("\nExample: ")
+        .nth(1)
+        .expect("the page has the example");
     let quoted: Vec<_> = example.split('`').skip(1).step_by(2).take(3).collect();
     let [value, canonical, id] = quoted[..] else {
         panic!("the example has a value, a canonical form and an id: {quoted:?}");

@@ -47,7 +47,9 @@ output: [{$step: a}, {$step: b}]
 async fn end_by(signal: Signal, words_before: &[&str]) -> Option<i32> {
     let folder = Folder::default();
     let gate = Gate::open(folder.path());
-    let folder = folder.file("stepflow-config.yml", &config(words_before)).file("flow.yaml", GATES);
+    let folder = folder
+        .file("stepflow-config.yml", &config(words_before))
+        .file("flow.yaml", GATES);
     let input = gate.input("").to_string();
     let mut program = folder
         .stepflow(&["run", "flow.yaml", "--input-json", &input])
@@ -58,7 +60,10 @@ async fn end_by(signal: Signal, words_before: &[&str]) -> Option<i32> {
     let visitors = gate.take(2).await;
     let below = process::descendants(program.id());
     let commands: Vec<_> = below.iter().map(|it| it.command.clone()).collect();
-    assert!(below.len() >= 3, "a guard, a wrapper and a server: {commands:?}");
+    assert!(
+        below.len() >= 3,
+        "a guard, a wrapper and a server: {commands:?}"
+    );
     process::kill(program.id(), signal);
     let killed = Instant::now();
     let status = tokio::task::spawn_blocking(move || program.wait().unwrap());
@@ -68,7 +73,9 @@ async fn end_by(signal: Signal, words_before: &[&str]) -> Option<i32> {
     }
     folder.mark().all_gone().await;
     let took = killed.elapsed();
-    println!("{signal:?} with {words_before:?}: no process left after {took:?} (promised: {PROMISE:?})");
+    println!(
+        "{signal:?} with {words_before:?}: no process left after {took:?} (promised: {PROMISE:?})"
+    );
     assert!(took < GUARD, "{took:?}");
     drop(visitors);
     status.code()
@@ -110,7 +117,11 @@ async fn nothing_outlives_an_interrupt() {
 // req: cli.no-orphans
 #[tokio::test]
 async fn nothing_outlives_a_kill_even_if_it_ignores_signals() {
-    let ignoring = ["sh", "-c", "trap '' TERM HUP INT; \"$0\" \"$@\"; sleep 1000"];
+    let ignoring = [
+        "sh",
+        "-c",
+        "trap '' TERM HUP INT; \"$0\" \"$@\"; sleep 1000",
+    ];
     assert_eq!(end_by(Signal::KILL, &ignoring).await, None);
 }
 
@@ -129,7 +140,9 @@ output: {$step: five}
 async fn stdout_is_one_line_of_json_whatever_components_print() {
     let folder = Folder::default();
     let config = config(&["env"]);
-    let folder = folder.file("stepflow-config.yml", &config).file("flow.yaml", FIVE_STEPS);
+    let folder = folder
+        .file("stepflow-config.yml", &config)
+        .file("flow.yaml", FIVE_STEPS);
     let input = r#"{"n":9007199254740993,"f":1.0,"s":"日本語"}"#;
     let ran = folder.run(&["run", "flow.yaml", "--input-json", input]);
     assert_eq!(ran.code, Some(0), "{ran:#?}");
@@ -150,7 +163,10 @@ async fn stdout_is_one_line_of_json_whatever_components_print() {
         .unwrap();
     assert!(json_tool.status.success(), "{json_tool:?}");
     let text = String::from_utf8(json_tool.stdout).unwrap();
-    assert!(text.contains("日本語") && text.contains("9007199254740993"), "{text}");
+    assert!(
+        text.contains("日本語") && text.contains("9007199254740993"),
+        "{text}"
+    );
     assert!(stepflow.wait().unwrap().success());
     folder.mark().all_gone().await;
 }
@@ -180,17 +196,52 @@ async fn exit_codes_tell_what_went_wrong() {
         (&["run", "skips.yaml"], 0, true, ""),
         (&["run", "fails.yaml"], 1, true, "4242"),
         (&["run", "crashes.yaml"], 1, true, "status 0"),
-        (&["run", "fails.yaml", "--config", "no-start.yml"], 1, true, "no-such-program"),
+        (
+            &["run", "fails.yaml", "--config", "no-start.yml"],
+            1,
+            true,
+            "no-such-program",
+        ),
         (&["run", "typo.yaml"], 2, false, "input"),
         (&["run", "unroutable.yaml"], 2, false, "/nowhere/echo"),
-        (&["run", "schema.yaml", "--input-json", "{}"], 2, false, "name"),
+        (
+            &["run", "schema.yaml", "--input-json", "{}"],
+            2,
+            false,
+            "name",
+        ),
         (&["run", "not-yaml.yaml"], 2, false, "not-yaml.yaml"),
         (&["run", "no-such-flow.yaml"], 2, false, "no-such-flow.yaml"),
-        (&["run", "ok.yaml", "--config", "bad-config.yml"], 2, false, "command"),
-        (&["run", "ok.yaml", "--config", "no-such.yml"], 2, false, "no-such.yml"),
-        (&["run", "ok.yaml", "--input", "bad.json"], 2, false, "bad.json"),
-        (&["run", "ok.yaml", "--input-json", "{"], 2, false, "--input-json"),
-        (&["run", "ok.yaml", "--no-such-option"], 2, false, "--no-such-option"),
+        (
+            &["run", "ok.yaml", "--config", "bad-config.yml"],
+            2,
+            false,
+            "command",
+        ),
+        (
+            &["run", "ok.yaml", "--config", "no-such.yml"],
+            2,
+            false,
+            "no-such.yml",
+        ),
+        (
+            &["run", "ok.yaml", "--input", "bad.json"],
+            2,
+            false,
+            "bad.json",
+        ),
+        (
+            &["run", "ok.yaml", "--input-json", "{"],
+            2,
+            false,
+            "--input-json",
+        ),
+        (
+            &["run", "ok.yaml", "--no-such-option"],
+            2,
+            false,
+            "--no-such-option",
+        ),
         (&["run"], 2, false, "FLOW"),
         (&["validate", "typo.yaml"], 2, false, "imput"),
         (&["validate", "ok.yaml"], 0, false, ""),
@@ -198,15 +249,25 @@ async fn exit_codes_tell_what_went_wrong() {
     ] {
         let ran = folder.run(arguments);
         assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:#?}");
-        assert_eq!(!ran.stdout.is_empty(), has_outcome, "{arguments:?}: {ran:#?}");
-        assert!(ran.stderr.contains(says), "{arguments:?} says {says:?}: {ran:#?}");
+        assert_eq!(
+            !ran.stdout.is_empty(),
+            has_outcome,
+            "{arguments:?}: {ran:#?}"
+        );
+        assert!(
+            ran.stderr.contains(says),
+            "{arguments:?} says {says:?}: {ran:#?}"
+        );
         if has_outcome && arguments[0] == "run" {
             ran.outcome();
         }
     }
     let ran = folder.run(&["run", "fails.yaml"]);
     assert_eq!(failure(&ran.outcome()).code, 4242);
-    assert!(matches!(folder.run(&["run", "skips.yaml"]).outcome(), Outcome::Skipped { .. }));
+    assert!(matches!(
+        folder.run(&["run", "skips.yaml"]).outcome(),
+        Outcome::Skipped { .. }
+    ));
     folder.mark().all_gone().await;
 }
 
@@ -221,7 +282,10 @@ def environment(name: str) -> str | None:
 server.run()
 ";
     let folder = Folder::default().file("server.py", script);
-    let folder = folder.file("flow.yaml", "steps: [{id: a, component: /it/environment, input: {$input: $}}]\noutput: {$step: a}");
+    let folder = folder.file(
+        "flow.yaml",
+        "steps: [{id: a, component: /it/environment, input: {$input: $}}]\noutput: {$step: a}",
+    );
     let get = |folder: &Folder, name: &str| {
         let input = format!("\"{name}\"");
         let mut command = folder.stepflow(&["run", "flow.yaml", "--input-json", &input]);
@@ -235,7 +299,10 @@ server.run()
     assert!(get(&folder, "MY_SECRET").is_null());
     assert!(!get(&folder, "PATH").is_null());
     assert!(!get(&folder, "HOME").is_null());
-    let folder = folder.file("stepflow-config.yml", &format!("{plugin}, inheritEnv: true}}}}"));
+    let folder = folder.file(
+        "stepflow-config.yml",
+        &format!("{plugin}, inheritEnv: true}}}}"),
+    );
     assert_eq!(get(&folder, "MY_SECRET"), value("\"sesame\""));
     let more = "env: {GIVEN: \"${MY_SECRET}!\", DEFAULT: \"${NO_SUCH:-fallback}\"}";
     let folder = folder.file("stepflow-config.yml", &format!("{plugin}, {more}}}}}"));

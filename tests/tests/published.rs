@@ -48,7 +48,12 @@ async fn components_are_listed() {
     let runtime = Runtime::of(SERVER);
     let list = runtime.plugins.list().await;
     let of_it = list.into_iter().find(|it| it.plugin == "it").unwrap();
-    let paths: Vec<_> = of_it.components.unwrap().into_iter().flat_map(|it| it.0).collect();
+    let paths: Vec<_> = of_it
+        .components
+        .unwrap()
+        .into_iter()
+        .flat_map(|it| it.0)
+        .collect();
     for path in ["/it/add", "/it/math/echo", "/it/blob", "/it/udf"] {
         assert!(paths.iter().any(|found| found == path), "{path}: {paths:?}");
     }
@@ -196,10 +201,16 @@ async fn an_answer_it_cannot_write_in_one_piece_costs_its_call_at_most() {
         let outcome = runtime.call_as("/it/big", "timeout: 2s", input).await;
         match &outcome {
             Outcome::Success(output) => assert!(output.as_text().len() > bytes),
-            Outcome::Failed(error) => assert!([-32000, -32003, -32006].contains(&error.code), "{error}"),
+            Outcome::Failed(error) => {
+                assert!([-32000, -32003, -32006].contains(&error.code), "{error}")
+            }
             Outcome::Skipped { .. } => panic!("{outcome:?}"),
         }
-        assert_eq!(pid().await, before, "the next call is answered, by the same process");
+        assert_eq!(
+            pid().await,
+            before,
+            "the next call is answered, by the same process"
+        );
     }
     runtime.shut_down().await;
 }

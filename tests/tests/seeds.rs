@@ -56,7 +56,10 @@ async fn the_python_listing_runs_and_can_be_imported() {
         output: {$step: a}
         ",
     );
-    for arguments in [r#"["my_server.py"]"#, r#"["-m", "stepflow_sdk", "my_server:server"]"#] {
+    for arguments in [
+        r#"["my_server.py"]"#,
+        r#"["-m", "stepflow_sdk", "my_server:server"]"#,
+    ] {
         let config = format!(
             "plugins: {{mine: {{type: stepflow, transport: stdio, command: python, args: {arguments}}}}}"
         );

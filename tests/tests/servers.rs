@@ -62,25 +62,32 @@ impl Server {
             .write(b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"runtime_protocol_version\":1,\"protocol_prefix\":\"it\"}}\n")
             .await;
         server.read().await;
-        server.write(b"{\"jsonrpc\":\"2.0\",\"method\":\"initialized\",\"params\":{}}\n").await;
+        server
+            .write(b"{\"jsonrpc\":\"2.0\",\"method\":\"initialized\",\"params\":{}}\n")
+            .await;
         server
     }
 
     async fn write(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().unwrap();
-        soon("the server reads", stdin.write_all(bytes)).await.unwrap();
+        soon("the server reads", stdin.write_all(bytes))
+            .await
+            .unwrap();
     }
 
     async fn read(&mut self) -> Value {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().unwrap();
-        soon("the server writes", stdout.read_line(&mut line)).await.unwrap();
+        soon("the server writes", stdout.read_line(&mut line))
+            .await
+            .unwrap();
         value(&line)
     }
 
     /// Sends a ping and reads its answer: nothing else was answered before.
     async fn ping(&mut self) {
-        self.write(b"{\"jsonrpc\":\"2.0\",\"id\":\"ping\",\"method\":\"ping\",\"params\":{}}\n").await;
+        self.write(b"{\"jsonrpc\":\"2.0\",\"id\":\"ping\",\"method\":\"ping\",\"params\":{}}\n")
+            .await;
         let answer = self.read().await;
         assert_eq!(answer.get("id"), Some(value("\"ping\"")), "{answer}");
         assert!(answer.get("result").is_some(), "{answer}");
@@ -161,7 +168,11 @@ async fn a_wrong_shape_with_an_id_is_an_invalid_request() {
         ] {
             server.write(format!("{line}\n").as_bytes()).await;
             let answer = server.read().await;
-            assert_eq!(answer.get("id"), Some(value("5")), "{program:?}: {line}: {answer}");
+            assert_eq!(
+                answer.get("id"),
+                Some(value("5")),
+                "{program:?}: {line}: {answer}"
+            );
             let code = answer.get("error").unwrap().get("code").unwrap();
             assert_eq!(code.as_i64(), Some(-32600), "{program:?}: {line}: {answer}");
         }
