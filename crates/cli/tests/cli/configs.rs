@@ -60,10 +60,10 @@ fn each_of_the_four_names_is_found_and_two_are_one_too_many() {
     for (place, name) in names.iter().enumerate() {
         let sandbox = Sandbox::new();
         sandbox.write(name, &named("p"));
-        assert_eq!(
-            sandbox.run(&["list-components"]).stdout,
-            "p\n  /p/c\n",
-            "{name}"
+        let listed = sandbox.run(&["list-components"]).stdout;
+        assert!(
+            listed.starts_with("p\n  /p/c\nbuiltin\n"),
+            "{name}: {listed}"
         );
         let other = names[(place + 1) % names.len()];
         sandbox.write(other, &named("q"));
@@ -144,16 +144,21 @@ fn children_see_what_the_config_says() {
 }
 
 #[test]
-fn a_config_without_the_built_ins_says_so() {
+fn a_config_need_not_name_the_built_ins() {
     let sandbox = Sandbox::new();
     sandbox.write("flow.yaml", GREET);
     sandbox.write("stepflow-config.yml", &named("p"));
-    let ended = sandbox.run(&["run", "flow.yaml"]);
+    let ended = sandbox.run(&["run", "flow.yaml", "--input-json", r#"{"name": "Ada"}"#]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn routes_that_leave_out_the_built_ins_say_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", GREET);
+    let routes = "routes: { '/p/{*component}': [{ plugin: p }] }\n";
+    sandbox.write("stepflow-config.yml", &format!("{}\n{routes}", named("p")));
+    let ended = sandbox.run(&["run", "flow.yaml", "--input-json", r#"{"name": "Ada"}"#]);
     assert_eq!(ended.code, 2, "{ended:?}");
-    assert!(
-        ended
-            .stderr
-            .contains("add `builtin: { type: builtin }` to `plugins`"),
-        "{ended:?}"
-    );
+    assert!(ended.stderr.contains("`routes`"), "{ended:?}");
 }
