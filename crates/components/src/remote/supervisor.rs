@@ -220,9 +220,7 @@ impl Keeper {
     async fn live(&mut self) -> Option<Death> {
         self.publish.send_replace(State::Connecting);
         self.generation += 1;
-        let connected = self
-            .or_stopped(self.connector.connect(self.generation))
-            .await?;
+        let connected = self.connector.connect(self.generation, &self.stop).await?;
         let ready = match connected {
             Ok(ready) => Arc::new(ready),
             Err(error) => {
