@@ -65,7 +65,7 @@ def exact(id: object, size: int, place: str) -> None:
 
 def execute(id: object, params: dict) -> None:
     component, given = params["component"], params["input"]
-    if component == "/echo":
+    if component in ("/echo", "/number"):
         answer(id, result={"output": given})
     elif component == "/pid":
         answer(id, result={"output": os.getpid()})
@@ -80,6 +80,10 @@ def execute(id: object, params: dict) -> None:
         sys.stderr.write("e" * given["bytes"])
         sys.stderr.flush()
         answer(id, result={"output": given["bytes"]})
+    elif component == "/last_words":
+        sys.stderr.write(given)
+        sys.stderr.flush()
+        os._exit(1)
     elif component == "/close_stdout":
         os.close(1)
         threading.Event().wait()
@@ -93,6 +97,15 @@ def execute(id: object, params: dict) -> None:
         answer(id, error={"code": -32001, "message": f"no component {component}"})
 
 
+def components(id: object) -> None:
+    """Lists one component, which takes whatever comes; that its input is a number is for the runtime to see to."""
+    if HABIT == "list-fails":
+        answer(id, error={"code": -32601, "message": "what is there is no business of yours"})
+    elif HABIT != "list-silent":
+        number = {"component": "/number", "input_schema": {"type": "number"}}
+        answer(id, result={"components": [number]})
+
+
 def handle(message: dict) -> None:
     id, method = message.get("id"), message.get("method")
     if method == "initialize":
@@ -100,7 +113,7 @@ def handle(message: dict) -> None:
         limits = {"max_message_bytes": 10_000} if HABIT == "small" else {}
         answer(id, result={"server_protocol_version": version, **limits})
     elif method == "components/list":
-        answer(id, result={"components": []})
+        components(id)
     elif method == "components/execute":
         execute(id, message["params"])
     elif id is not None:
@@ -110,7 +123,7 @@ def handle(message: dict) -> None:
 def main() -> None:
     with (HOME / "starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")
-    if HABIT == "dies":
+    if HABIT == "dies" and not (HOME / "licence").exists():
         sys.exit("the licence has run out")
     if HABIT == "writes-first":
         # More than any pipe holds, in both directions, before the first byte is read.

@@ -118,6 +118,8 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// How long the handshake may take.
     pub initialize_timeout: Duration,
+    /// How long the server may take to list its components before it is used without their schemas.
+    pub list_timeout: Duration,
     /// How long each step of a shutdown may take.
     pub shutdown_grace: Duration,
     /// How many calls may be under way at once.
@@ -133,6 +135,7 @@ impl Default for Limits {
         Limits {
             timeout: None,
             initialize_timeout: Duration::from_secs(60),
+            list_timeout: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(5),
             max_in_flight: None,
             max_message_bytes: stepflow_rpc::peer::DEFAULT_MAX_MESSAGE_BYTES,

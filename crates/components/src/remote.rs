@@ -189,7 +189,7 @@ impl Remote {
         if self.validate.input == Strictness::Ignore && self.validate.output == Strictness::Ignore {
             return None;
         }
-        ready.schemas(&self.name).await
+        ready.schemas(&self.name, self.limits.list_timeout).await
     }
 
     /// Asks the server what it offers.

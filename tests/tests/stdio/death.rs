@@ -191,49 +191,6 @@ async fn what_a_server_leaves_behind_is_ended_and_keeps_nobody_waiting() {
     runtime.shut_down().await;
 }
 
-fn starts(runtime: &Runtime) -> usize {
-    let starts = std::fs::read_to_string(runtime.home().join("starts")).unwrap();
-    starts.lines().count()
-}
-
-// req: stdio.restarts-are-bounded
-#[tokio::test]
-async fn a_server_that_dies_at_its_start_is_given_up_with_its_last_words() {
-    let cases: [(&'static [&'static str], &[&str]); 2] = [
-        (
-            &["dies"],
-            &["raw.py", "exited with status 1", "the licence has run out"],
-        ),
-        (
-            &["dies-after-handshake"],
-            &["exited with status 1", "that was all"],
-        ),
-    ];
-    for (habit, says) in cases {
-        let setup = Setup::default().plugin_with("it", Program::File("raw.py", habit), |it| {
-            it.restart.max_restarts = 3;
-            it.restart.probe_after = Duration::from_secs(3600);
-        });
-        let runtime = setup.start();
-        let calls = (0..5).map(|_| runtime.call("/it/echo", value("1")));
-        for outcome in join_all(calls).await {
-            let error = failure(&outcome);
-            for word in says {
-                assert!(error.message.contains(word), "{word}: {error}");
-            }
-        }
-        assert_eq!(
-            starts(&runtime),
-            4,
-            "one start and three restarts, after {habit:?}"
-        );
-        // From now on calls fail fast, and nothing is started for them.
-        failure(&runtime.call("/it/echo", value("1")).await);
-        assert_eq!(starts(&runtime), 4);
-        runtime.shut_down().await;
-    }
-}
-
 // req: stdio.start-failures-explain
 #[tokio::test]
 async fn a_start_that_fails_says_what_was_tried() {

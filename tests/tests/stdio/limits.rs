@@ -1,6 +1,7 @@
 //! Bounds: of one message, of calls at once, and the spread over several processes.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::json;
@@ -145,5 +146,39 @@ async fn no_more_calls_are_in_flight_than_allowed() {
     };
     let (outcomes, ()) = tokio::join!(futures_util::future::join_all(calls), watch);
     outcomes.iter().map(success).for_each(|_| ());
+    runtime.shut_down().await;
+}
+
+// req: stdio.stderr-tail
+#[tokio::test]
+async fn the_last_words_of_a_server_are_cut_to_what_people_read() {
+    let lines = |from: usize, to: usize| (from..=to).map(|it| it.to_string()).collect::<Vec<_>>();
+    // (what the server writes to stderr, the lines that are kept)
+    let cases = [
+        ("e".repeat(10_000_000), vec!["e".repeat(2048)]),
+        (lines(1, 10_000).join("\n"), lines(9_951, 10_000)),
+        (
+            vec!["e".repeat(100_000); 100].join("\n"),
+            vec!["e".repeat(2048); 50],
+        ),
+    ];
+    let setup = Setup::default().plugin_with("it", Program::File("raw.py", &[]), |it| {
+        it.restart.sustained_uptime = Duration::ZERO;
+    });
+    let runtime = setup.start();
+    for (says, kept) in cases {
+        let failed = runtime.attempt("/it/last_words", from(json!(says))).await;
+        let message = failed.unwrap_err().error.message;
+        let told: Vec<_> = message
+            .lines()
+            .filter_map(|line| line.strip_prefix("  | "))
+            .collect();
+        assert!(
+            told == kept,
+            "{} lines: {:.200}",
+            told.len(),
+            told.join("\n")
+        );
+    }
     runtime.shut_down().await;
 }

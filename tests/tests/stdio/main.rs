@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod manners;
 mod outcomes;
+mod restarts;
 
 use stepflow_flow::value::Value;
 use stepflow_tests::value;

@@ -1,8 +1,11 @@
 //! Bad manners on stdout and elsewhere: text between messages, answers that are none, a slow start.
 
+use std::time::Duration;
+
 use serde_json::json;
 use stepflow_engine::Class;
 use stepflow_flow::value::Value;
+use stepflow_tests::HANG;
 use stepflow_tests::gate::Gate;
 use stepflow_tests::runtime::Program;
 use stepflow_tests::runtime::Runtime;
@@ -91,7 +94,7 @@ async fn calls_wait_for_a_slow_start_and_their_time_does_not_run() {
     let start = async {
         let visitor = gate.next().await;
         // Longer than the step may take, which counts from sending only.
-        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
         visitor.release("go").await;
     };
     let (outcome, ()) = tokio::join!(call, start);
@@ -174,4 +177,30 @@ async fn a_server_of_another_version_is_refused_with_both_versions() {
     let starts = std::fs::read_to_string(runtime.home().join("starts")).unwrap();
     assert_eq!(starts.lines().count(), 1, "trying again would not help");
     runtime.shut_down().await;
+}
+
+// req: plugins.list-is-optional
+#[tokio::test]
+async fn a_server_that_does_not_list_its_components_is_used_unchecked() {
+    // (habit, how long it has to list, whether an input is checked)
+    let cases: [(&'static [&'static str], Duration, bool); 3] = [
+        (&[], HANG, true),
+        (&["list-fails"], HANG, false),
+        (&["list-silent"], Duration::from_millis(1), false),
+    ];
+    for (habit, time, is_checked) in cases {
+        let setup = Setup::default().plugin_with("it", Program::File("raw.py", habit), |it| {
+            it.limits.list_timeout = time;
+        });
+        let runtime = setup.start();
+        for input in [value("1"), value("\"no number\"")] {
+            let outcome = runtime.call("/it/number", input.clone()).await;
+            if is_checked && input != value("1") {
+                assert_eq!(failure(&outcome).code, -32003, "{habit:?}: {outcome:?}");
+            } else {
+                assert_eq!(success(&outcome), &input, "{habit:?}");
+            }
+        }
+        runtime.shut_down().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a step: the component's word or failure, seen from the flow.
 
 use serde_json::json;
+use stepflow_components::options;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Value;
 use stepflow_tests::gate::Gate;
@@ -198,4 +199,22 @@ async fn a_busy_component_is_asked_again_without_being_told_to() {
         assert_eq!(success(&outcome), &value("2"));
         runtime.shut_down().await;
     }
+}
+
+// req: plugins.independent
+#[tokio::test]
+async fn a_broken_plugin_costs_only_the_steps_that_need_it() {
+    let broken = |it: &mut options::Stdio| it.command = "no-such-program".into();
+    let setup = Setup::default().plugin("it", Program::Rust);
+    let runtime = setup.plugin_with("broken", Program::Rust, broken).start();
+    let flow = "
+    steps:
+    - {id: lost, component: /broken/echo, input: 1, onError: {action: skip}}
+    - {id: first, component: /it/echo, input: 2}
+    - {id: second, component: /it/echo, input: [{$step: first}, {$coalesce: [{$step: lost}, 3]}]}
+    output: {$step: second}
+    ";
+    let finished = runtime.run(flow, Value::null()).await;
+    assert_eq!(success(&finished.outcome), &value("[2, 3]"));
+    runtime.shut_down().await;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use stepflow_flow::flow::Backoff;
 use stepflow_protocol::Session;
 use stepflow_protocol::component::List;
 use stepflow_protocol::lifecycle::Empty;
@@ -25,9 +26,6 @@ use super::callbacks::Executions;
 use super::connector::Stdio;
 use crate::options::Restart;
 use crate::schemas::Schemas;
-
-/// How long a server may take to list its components before it is used without their schemas.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server that was started and initialised.
 #[derive(Debug)]
@@ -58,14 +56,14 @@ impl Ready {
         }
     }
 
-    /// What the server says of its components; asked once a generation, and done without when it does not say.
-    pub(super) async fn schemas(&self, plugin: &str) -> Option<&Schemas> {
+    /// What the server says of its components; asked once a generation, and done without when it does not say in time.
+    pub(super) async fn schemas(&self, plugin: &str, time: Duration) -> Option<&Schemas> {
         if let Some(schemas) = self.schemas.get() {
             return schemas.as_ref();
         }
         let ask = async || {
             let list = self.session.peer().call::<List>(&Empty {});
-            match tokio::time::timeout(LIST_TIMEOUT, list).await {
+            match tokio::time::timeout(time, list).await {
                 Ok(Ok(list)) => Some(Schemas::compile(plugin, &list.components)),
                 Ok(Err(error)) => {
                     warn!(plugin, %error, "the server does not list its components; inputs are not checked");
@@ -264,7 +262,7 @@ impl Keeper {
         if is_permanent || self.failures >= tries {
             return self.give_up(reason, is_permanent).await;
         }
-        let delay = self.delay();
+        let delay = delay(self.failures, &self.restart.backoff);
         // A server that cannot start says the same each time: once is enough.
         let again = if self.told.as_deref() == Some(&reason) {
             "for the same reason"
@@ -305,26 +303,25 @@ impl Keeper {
         Some(())
     }
 
-    /// The first restart comes at once, later ones ever more slowly.
-    fn delay(&self) -> Duration {
-        match self.failures {
-            0 | 1 => Duration::ZERO,
-            failures => {
-                let backoff = &self.restart.backoff;
-                let share = if backoff.jitter {
-                    1.0 - chance() / 2.0
-                } else {
-                    1.0
-                };
-                backoff.delay(failures - 1).mul_f64(share)
-            }
-        }
-    }
-
     async fn or_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = work => Some(done),
             () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+/// The first restart comes at once, later ones ever more slowly.
+fn delay(failures: u32, backoff: &Backoff) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        failures => {
+            let share = if backoff.jitter {
+                1.0 - chance() / 2.0
+            } else {
+                1.0
+            };
+            backoff.delay(failures - 1).mul_f64(share)
         }
     }
 }
@@ -339,4 +336,38 @@ fn chance() -> f64 {
     use std::hash::BuildHasher;
     let random = std::hash::RandomState::new().hash_one(());
     (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // req: plugins.restart-waits
+    #[test]
+    fn the_first_restart_comes_at_once_and_later_ones_ever_more_slowly() {
+        let mut backoff = Restart::default().backoff;
+        // (failures in a row, seconds until the next start)
+        for (failures, seconds) in [
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 4),
+            (5, 8),
+            (6, 16),
+            (7, 30),
+            (u32::MAX, 30),
+        ] {
+            backoff.jitter = false;
+            let most = Duration::from_secs(seconds);
+            assert_eq!(delay(failures, &backoff), most, "{failures} failures");
+            backoff.jitter = true;
+            for _ in 0..100 {
+                let wait = delay(failures, &backoff);
+                assert!(
+                    most / 2 <= wait && wait <= most,
+                    "{failures} failures: {wait:?}"
+                );
+            }
+        }
+    }
 }

@@ -51,3 +51,35 @@ impl Tail {
             .count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // req: stdio.stderr-tail
+    #[test]
+    fn the_last_lines_are_kept_and_long_ones_cut() {
+        let most = "x".repeat(MAX_LINE_BYTES);
+        let before_the_cut = "x".repeat(MAX_LINE_BYTES - 1);
+        // (lines, what is kept of them)
+        let cases: [(Vec<String>, Vec<&str>); 4] = [
+            (vec![], vec![]),
+            (vec!["a".into(), "b".into()], vec!["a", "b"]),
+            (vec![most.repeat(5), most.clone()], vec![&most, &most]),
+            // A character that the cut would split goes as a whole.
+            (vec![format!("{before_the_cut}é")], vec![&before_the_cut]),
+        ];
+        for (lines, kept) in cases {
+            let tail = Tail::default();
+            lines.iter().for_each(|line| tail.push(line));
+            assert_eq!(tail.text(), kept.join("\n"));
+        }
+        let tail = Tail::default();
+        (1..=10_000).for_each(|number| tail.push(&number.to_string()));
+        let last: Vec<_> = (10_001 - MAX_LINES..=10_000)
+            .map(|it| it.to_string())
+            .collect();
+        assert_eq!(tail.text(), last.join("\n"));
+        assert_eq!(tail.lines(), 10_000, "all are counted");
+    }
+}
