@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::process::Output;
 use std::process::Stdio;
 
 use tempfile::TempDir;
@@ -69,13 +70,25 @@ impl Folder {
 
     /// The program with arguments, to be run here. `python` is the one with this checkout's SDK.
     pub fn stepflow(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(environment::stepflow());
-        let scripts = Python::Project.interpreter();
-        let scripts = scripts.parent().expect("an interpreter is in a folder");
-        let mut path = scripts.as_os_str().to_owned();
-        path.push(":/usr/bin:/bin");
+        let mut command = self.command(&environment::stepflow());
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A line for a shell, to be run here. It knows `stepflow` by that name.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.args(["-c", line]);
+        command
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        let programs = [Python::Project.interpreter(), environment::stepflow()];
+        let folders = programs.iter().filter_map(|program| program.parent());
+        let path = folders.chain([Path::new("/usr/bin"), Path::new("/bin")]);
+        let path = std::env::join_paths(path).expect("no folder has a colon in its name");
+        command
             .current_dir(self.path())
             .env_clear()
             .envs(runtime::variables(self.path(), &self.mark))
@@ -86,7 +99,12 @@ impl Folder {
 
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.stepflow(arguments).output().unwrap();
+        Ran::from(self.stepflow(arguments).output().unwrap())
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
         Ran {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -16,6 +16,7 @@ use std::process::Stdio;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stepflow_flow::blob::BlobId;
+use stepflow_flow::diagnostic::Code;
 use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document;
@@ -305,6 +306,18 @@ fn the_table_of_error_codes_is_the_one_in_the_code() {
         .collect();
     let known: Vec<i64> = ErrorCode::ALL.iter().map(|code| code.number()).collect();
     assert_eq!(listed, known);
+}
+
+// req: docs.diagnostics-table
+#[test]
+fn the_table_of_diagnostics_is_the_one_in_the_code() {
+    let page = read("docs/flows.md");
+    let rows = page.lines().filter(|line| line.starts_with("| E"));
+    let listed: Vec<_> = rows.map(str::to_owned).collect();
+    let known = Code::ALL
+        .iter()
+        .map(|code| format!("| {} | {} |", code.name(), code.summary()));
+    assert_eq!(listed, known.collect::<Vec<_>>());
 }
 
 // req: docs.blob-example
