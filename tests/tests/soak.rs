@@ -97,6 +97,7 @@ async fn play(chance: &mut Chance, length: Duration) -> Counts {
         setup = setup.plugin_with(name, program, |it| {
             it.instances = 2;
             it.restart.max_restarts = u32::MAX - 1;
+            it.restart.max_restarts_at_start = u32::MAX - 1;
         });
     }
     let runtime = setup.start();

@@ -149,6 +149,8 @@ impl Default for Limits {
 pub struct Restart {
     /// How many restarts in a row, without a sustained uptime between, before the plugin counts as failed.
     pub max_restarts: u32,
+    /// How many restarts before the server was ever ready: a misspelled module is misspelled the next time too.
+    pub max_restarts_at_start: u32,
     /// The waits from the second restart on.
     pub backoff: Backoff,
     /// How long it must live for its failures to be forgotten.
@@ -161,6 +163,7 @@ impl Default for Restart {
     fn default() -> Self {
         Restart {
             max_restarts: 5,
+            max_restarts_at_start: 1,
             backoff: Backoff {
                 growth: Growth::Exponential,
                 min_delay: Duration::from_secs(1),

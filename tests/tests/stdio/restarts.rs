@@ -36,6 +36,7 @@ async fn a_server_that_dies_at_its_start_is_given_up_with_its_last_words() {
     for (habit, says) in cases {
         let setup = Setup::default().plugin_with("it", Program::File("raw.py", habit), |it| {
             it.restart.max_restarts = 3;
+            it.restart.max_restarts_at_start = 3;
             it.restart.probe_after = NEVER;
         });
         let runtime = setup.start();
@@ -63,6 +64,7 @@ async fn a_server_that_dies_at_its_start_is_given_up_with_its_last_words() {
 async fn a_plugin_that_failed_is_tried_once_by_a_later_call_and_may_work_again() {
     let setup = Setup::default().plugin_with("it", Program::File("raw.py", &["dies"]), |it| {
         it.restart.max_restarts = 1;
+        it.restart.max_restarts_at_start = 1;
         it.restart.probe_after = Duration::from_millis(1);
     });
     let runtime = setup.start();
@@ -98,6 +100,7 @@ async fn a_server_that_lived_long_enough_has_all_its_restarts_again() {
     for (sustained_uptime, expected) in cases {
         let setup = Setup::default().plugin_with("it", Program::Rust, |it| {
             it.restart.max_restarts = 2;
+            it.restart.max_restarts_at_start = 2;
             it.restart.sustained_uptime = sustained_uptime;
             it.restart.probe_after = NEVER;
         });

@@ -287,6 +287,7 @@ fn restart(reader: &mut Reader<'_>, node: Option<&Node>) -> Restart {
     };
     if let Some(count) = fields.count("maxRestarts", &mut reader.diagnostics) {
         restart.max_restarts = u32::try_from(count).unwrap_or(u32::MAX);
+        restart.max_restarts_at_start = restart.max_restarts;
     }
     if let Some(backoff) = fields.take("backoff") {
         restart.backoff = read_backoff(backoff, restart.backoff, &mut reader.diagnostics);

@@ -195,6 +195,8 @@ fn hint(exit: &child::Exit) -> String {
         "the module is not installed in the Python that was started: check `command`, or install it there"
     } else if exit.noise_lines > 0 {
         "it printed text on stdout, which carries the protocol: print to stderr instead"
+    } else if exit.stderr.is_empty() && exit.status.is_some_and(|status| status.success()) {
+        "it ended without serving: does the script end with `server.run()`?"
     } else if exit.stderr.is_empty() {
         "it said nothing: run the command by hand in that folder to see what it does"
     } else {

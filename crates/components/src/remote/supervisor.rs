@@ -116,6 +116,7 @@ impl Supervisor {
             stop: stop.clone(),
             generation: 0,
             failures: 0,
+            was_ready: false,
             told: None,
         };
         let task = tokio::spawn(keeper.run());
@@ -187,6 +188,8 @@ struct Keeper {
     generation: u64,
     /// How many lives in a row ended before a sustained uptime.
     failures: u32,
+    /// Whether the server has ever shaken hands.
+    was_ready: bool,
     /// The reason that was logged last.
     told: Option<String>,
 }
@@ -230,6 +233,7 @@ impl Keeper {
             }
         };
         let born = Instant::now();
+        self.was_ready = true;
         info!(plugin = %self.name, generation = ready.generation, pid = ready.child.pid(), "component server ready");
         self.publish.send_replace(State::Ready(Arc::clone(&ready)));
         let ended = self.or_stopped(ready.connection.closed()).await;
@@ -257,8 +261,12 @@ impl Keeper {
         if lived >= self.restart.sustained_uptime {
             self.failures = 0;
         }
-        self.failures += 1;
-        let tries = self.restart.max_restarts.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
+        let restarts = match self.was_ready {
+            true => self.restart.max_restarts,
+            false => self.restart.max_restarts_at_start,
+        };
+        let tries = restarts.saturating_add(1);
         if is_permanent || self.failures >= tries {
             return self.give_up(reason, is_permanent).await;
         }
@@ -281,7 +289,7 @@ impl Keeper {
     }
 
     async fn give_up(&mut self, reason: String, is_permanent: bool) -> Option<()> {
-        let reason = if is_permanent || self.failures == 1 {
+        let reason = if is_permanent || self.failures == 1 || self.failures == u32::MAX {
             reason
         } else {
             format!(
@@ -299,7 +307,8 @@ impl Keeper {
         let _answered = self.wanted.notified().now_or_never();
         self.publish.send_replace(State::Idle);
         self.or_stopped(self.wanted.notified()).await?;
-        self.failures = self.restart.max_restarts;
+        // One more try, whatever the limit.
+        self.failures = u32::MAX - 1;
         Some(())
     }
 
