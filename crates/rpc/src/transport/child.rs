@@ -23,6 +23,7 @@ use tokio::io::BufReader;
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines;
@@ -173,6 +174,7 @@ fn ended_by_exit(
         incoming: link.incoming,
         exited,
         stop,
+        until: None,
     };
     let incoming = stream::unfold(Some(reading), |reading| async {
         Some(reading?.step().await)
@@ -187,18 +189,28 @@ struct Reading {
     incoming: BoxStream<'static, Arrival>,
     exited: watch::Receiver<Option<Arc<Exit>>>,
     stop: CancellationToken,
+    /// Until when what was written before the exit may still arrive.
+    until: Option<Instant>,
 }
 
 impl Reading {
     async fn step(mut self) -> (Arrival, Option<Self>) {
-        let exited = self.exited.clone();
+        if let Some(exit) = self.overdue() {
+            return (Arrival::Ended(Closed::Exited(exit)), None);
+        }
+        let Reading {
+            incoming,
+            exited,
+            until,
+            ..
+        } = &mut self;
         let arrival = tokio::select! {
             biased;
-            arrival = self.incoming.next() => arrival.unwrap_or(Arrival::Ended(Closed::ByPeer)),
-            // A grandchild may hold stdout open for ever; what the process itself wrote is given time to be read.
+            arrival = incoming.next() => arrival.unwrap_or(Arrival::Ended(Closed::ByPeer)),
             exit = async {
-                let exit = exit_of(exited).await;
-                tokio::time::sleep(LAST_WORDS).await;
+                let exit = exit_of(exited.clone()).await;
+                let until = *until.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                tokio::time::sleep_until(until).await;
                 exit
             } => Arrival::Ended(Closed::Exited(exit)),
         };
@@ -209,6 +221,16 @@ impl Reading {
             Arrival::Ended(why) => (Arrival::Ended(why), None),
             arrival => (arrival, Some(self)),
         }
+    }
+
+    /// A grandchild may hold stdout open for ever, and go on talking: what the process itself wrote is given time to be
+    /// read, and no more than that.
+    fn overdue(&mut self) -> Option<Arc<Exit>> {
+        let exit = self.exited.borrow().clone()?;
+        let until = *self
+            .until
+            .get_or_insert_with(|| Instant::now() + LAST_WORDS);
+        (Instant::now() >= until).then_some(exit)
     }
 
     /// A process that closed its stdout is about to end. One that does not is of no use any more, and is ended.

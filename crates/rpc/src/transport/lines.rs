@@ -98,6 +98,10 @@ impl<R: AsyncRead + Send + Unpin> Reading<R> {
     async fn step(mut self) -> Option<(Arrival, Self)> {
         let reader = self.reader.as_mut()?;
         let outbox = Arc::clone(&self.outbox);
+        if let Some(closed) = outbox.overdue() {
+            self.reader = None;
+            return Some((Arrival::Ended(closed), self));
+        }
         // `next` keeps its state in the reader, so losing this race loses nothing.
         let arrival = tokio::select! {
             biased;

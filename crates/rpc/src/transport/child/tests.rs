@@ -223,3 +223,33 @@ async fn the_guard_ends_the_groups_it_was_told_of_and_not_those_it_was_told_to_f
     forgotten.kill().unwrap();
     forgotten.wait().unwrap();
 }
+
+/// A notification every now and then, for as long as anybody takes it.
+const CHATTING: &str = r#"while printf '{"jsonrpc":"2.0","method":"chat"}\n'; do sleep 0.02; done"#;
+
+#[tokio::test]
+async fn somebody_who_inherited_stdout_and_talks_on_hides_no_exit() {
+    let mut command = shell("read -r line; setsid sh -c \"$CHAT\" & exit 3");
+    command.environment.push(("CHAT".into(), CHATTING.into()));
+    let (link, _child) = spawn(&command, None).unwrap();
+    let connection = peer::connect(link, Router::new(()));
+    let Err(CallError::Unknown(Closed::Exited(exit))) = call(&connection).await else {
+        panic!("an exit")
+    };
+    assert_eq!(exit.status_text(), "exited with status 3");
+}
+
+#[tokio::test]
+async fn a_child_that_stops_reading_and_talks_on_fails_its_calls() {
+    let script = format!("exec 0<&-; echo closed >&2; {CHATTING}");
+    let (link, child) = spawn(&shell(&script), None).unwrap();
+    let connection = peer::connect(link, Router::new(()));
+    while child.stderr_tail().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(call(&connection).await.is_err());
+    assert!(matches!(
+        connection.closed().await,
+        Closed::Io(_) | Closed::Exited(_)
+    ));
+}

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::Closed;
 use crate::link::Outgoing;
@@ -40,7 +42,8 @@ struct Queue {
     pieces: VecDeque<Piece>,
     last_ticket: u64,
     closed: bool,
-    failed: Option<Closed>,
+    /// Why writing failed, and until when answers may still arrive.
+    failed: Option<(Closed, Instant)>,
 }
 
 /// The outgoing half of a link made of lines.
@@ -53,6 +56,7 @@ pub(super) struct Outbox {
     filled: Notify,
     drained: Notify,
     failed: Notify,
+    has_failed: AtomicBool,
 }
 
 impl Outbox {
@@ -60,17 +64,26 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until writing has failed, then gives the other side's last words time to be read.
+    /// Waits until writing has failed and the other side's last words have had their time.
     pub(super) async fn failed(&self) -> Closed {
         loop {
             let failed = self.failed.notified();
-            let closed = self.lock().failed.clone();
-            if let Some(closed) = closed {
-                tokio::time::sleep(LAST_WORDS).await;
+            let found = self.lock().failed.clone();
+            if let Some((closed, until)) = found {
+                tokio::time::sleep_until(until).await;
                 return closed;
             }
             failed.await;
         }
+    }
+
+    /// Whether that time is up: somebody who never stops talking would otherwise have the last word for ever.
+    pub(super) fn overdue(&self) -> Option<Closed> {
+        if !self.has_failed.load(Ordering::Acquire) {
+            return None;
+        }
+        let (closed, until) = self.lock().failed.clone()?;
+        (Instant::now() >= until).then_some(closed)
     }
 
     /// Takes everything that is queued; from here on it may have left.
@@ -85,11 +98,12 @@ impl Outbox {
 
     fn fail(&self, error: io::Error) {
         let mut queue = self.lock();
-        queue.failed = Some(error.into());
+        queue.failed = Some((error.into(), Instant::now() + LAST_WORDS));
         queue.closed = true;
         queue.pieces.clear();
         drop(queue);
         self.queued.store(0, Ordering::Release);
+        self.has_failed.store(true, Ordering::Release);
         self.failed.notify_waiters();
         self.drained.notify_waiters();
     }
@@ -110,7 +124,7 @@ enum Taken {
 impl Outgoing for Outbox {
     fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
         let mut queue = self.lock();
-        if let Some(closed) = &queue.failed {
+        if let Some((closed, _)) = &queue.failed {
             return Err(closed.clone());
         }
         if queue.closed {
