@@ -229,7 +229,12 @@ const CHATTING: &str = r#"while printf '{"jsonrpc":"2.0","method":"chat"}\n'; do
 
 #[tokio::test]
 async fn somebody_who_inherited_stdout_and_talks_on_hides_no_exit() {
-    let mut command = shell("read -r line; setsid sh -c \"$CHAT\" & exit 3");
+    // Outside of the group before the process ends: what is inside goes with it.
+    let script =
+        r#"read -r line; setsid sh -c ": > left; $CHAT" & while ! [ -e left ]; do :; done; exit 3"#;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell(script);
+    command.folder = folder.path().into();
     command.environment.push(("CHAT".into(), CHATTING.into()));
     let (link, _child) = spawn(&command, None).unwrap();
     let connection = peer::connect(link, Router::new(()));
