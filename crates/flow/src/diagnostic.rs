@@ -74,6 +74,8 @@ codes! {
     UnknownExpression = "E0301", "an expression that is not known";
     BadPath = "E0302", "a path that cannot be read";
     BadTemplate = "E0303", "a template that cannot be read";
+    LooksLikeReference = "E0304", "text that looks like a reference";
+    ConstantCondition = "E0305", "a condition that always holds";
     BadId = "E0401", "a step id that cannot be used";
     DuplicateId = "E0402", "two steps with one id";
     UndefinedStep = "E0403", "a reference to a step that does not exist";

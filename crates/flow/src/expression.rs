@@ -9,11 +9,13 @@ use crate::document::Span;
 use crate::path::Path;
 use crate::value::Value;
 
+mod lookalike;
 mod parse;
 mod print;
 mod template;
 
 pub use parse::parse;
+pub(crate) use parse::parse_condition;
 pub use print::print;
 
 /// A step as a flow names it, before it is looked up.

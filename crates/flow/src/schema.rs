@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 
+use crate::document::nearest;
 use crate::value::Value;
 
 /// A compiled JSON Schema.
@@ -60,12 +61,17 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() {
-            "the value"
-        } else {
-            &self.pointer
+        let message = &self.message;
+        if !self.pointer.is_empty() {
+            return write!(f, "{}: {message}", self.pointer);
+        }
+        // Of the whole there is no place to name.
+        let subject = match message.split(' ').next() {
+            Some("must") => "it ",
+            Some("value") => "the ",
+            _ => "",
         };
-        write!(f, "{pointer}: {}", self.message)
+        write!(f, "{subject}{message}")
     }
 }
 
@@ -159,11 +165,40 @@ fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
         _ => None,
     };
     // The offending value may be large or secret, so it is left out of the message.
-    let message = shortened(&error.masked().to_string(), Schema::LONGEST_MESSAGE);
+    let message = match error.kind() {
+        ValidationErrorKind::Type { kind } => format!("must be {}", types_in_words(kind)),
+        ValidationErrorKind::Required { property } => missing(property, error.instance()),
+        _ => error.masked().to_string(),
+    };
+    let message = shortened(&message, Schema::LONGEST_MESSAGE);
     Violation {
         pointer: error.instance_path().to_string(),
         message,
         expected,
+    }
+}
+
+/// `a string or null`
+fn types_in_words(kind: &jsonschema::error::TypeKind) -> String {
+    let names = type_names(kind);
+    let words = names.split(" or ").map(|name| match name {
+        "array" | "integer" | "object" => format!("an {name}"),
+        "null" => name.to_owned(),
+        _ => format!("a {name}"),
+    });
+    words.collect::<Vec<_>>().join(" or ")
+}
+
+/// A key that is not there, and the one that probably stands for it.
+fn missing(property: &serde_json::Value, object: &serde_json::Value) -> String {
+    let name = property.as_str().unwrap_or_default();
+    let keys = object
+        .as_object()
+        .into_iter()
+        .flat_map(|object| object.keys());
+    match nearest(name, keys.map(String::as_str)) {
+        Some(near) => format!("`{name}` is missing; there is `{near}`"),
+        None => format!("`{name}` is missing"),
     }
 }
 

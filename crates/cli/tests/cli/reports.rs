@@ -131,7 +131,7 @@ fn an_input_that_does_not_fit() {
     let args = ["run", "flow.yaml", "--input-json", r#"{"name": 5}"#];
     assert_snapshot!(stderr(&sandbox, &args), @r#"
     error: the input does not fit the flow's schema
-      /name: value is not of type "string"
+      /name: must be a string
     hint: see `inputSchema` in the flow
     "#);
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Expression, If, OnSkip, Reference, StepName, Target, template};
+use super::{Expression, If, OnSkip, Reference, StepName, Target, lookalike, template};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Object, Span, nearest};
 use crate::path::{Path, Segment};
@@ -36,10 +36,30 @@ pub fn parse(node: &Node, diagnostics: &mut Diagnostics) -> Expression<StepName>
     parse_below(node, diagnostics).unwrap_or_else(|| Expression::Literal(node.to_value()))
 }
 
+/// Reads an expression of which only the truth counts. One that always holds is probably a mistake: a string is
+/// true whatever it says.
+pub(crate) fn parse_condition(
+    node: &Node,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Expression<StepName> {
+    let condition = match &node.kind {
+        // What is said of a condition says it all.
+        Kind::String(..) => Expression::Literal(node.to_value()),
+        _ => parse(node, diagnostics),
+    };
+    lookalike::check_condition(node, &condition, what, diagnostics);
+    condition
+}
+
 /// The expression of a node, or `None` if it is plain data, so that data is copied once and as a whole.
 fn parse_below(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<StepName>> {
     match &node.kind {
-        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(..) => None,
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) => None,
+        Kind::String(..) => {
+            lookalike::check(node, diagnostics);
+            None
+        }
         Kind::List(items) => {
             let parsed: Vec<_> = items
                 .iter()
@@ -102,12 +122,7 @@ fn dollar(node: &Node, object: &Object, diagnostics: &mut Diagnostics) -> Expres
     }
     let known = KNOWN.iter().find(|known| **known == &**key);
     let Some(known) = known else {
-        let hint = match nearest(key, KNOWN) {
-            Some(near) => {
-                format!("did you mean {near:?}? Data with such a key goes under `$literal`")
-            }
-            None => "put data with such a key under `$literal: {…}`".to_owned(),
-        };
+        let hint = unknown_hint(key);
         diagnostics
             .error(
                 Code::UnknownExpression,
@@ -134,6 +149,31 @@ fn dollar(node: &Node, object: &Object, diagnostics: &mut Diagnostics) -> Expres
     let what = format!("an expression with {known:?}");
     fields.finish_as(&what, sibling_hint(known), diagnostics);
     parsed.unwrap_or_else(nothing)
+}
+
+/// What to write instead of an expression that there is not.
+fn unknown_hint(key: &str) -> String {
+    let instead = match key {
+        "$not" => "negate with `{ $if: <condition>, then: false, else: true }`",
+        "$and" => "write `{ $if: <first>, then: <second>, else: false }`",
+        "$or" => "write `{ $if: <first>, then: true, else: <second> }`",
+        "$eq" | "$ne" | "$gt" | "$gte" | "$lt" | "$lte" | "$in" => {
+            "nothing compares in a flow; let a component do it, and take its result as the condition"
+        }
+        _ => "",
+    };
+    if !instead.is_empty() {
+        return instead.to_owned();
+    }
+    match nearest(key, KNOWN) {
+        Some(near) => {
+            format!("did you mean {near:?}? Data with such a key goes under `$literal`")
+        }
+        None => format!(
+            "there are {}; data with other `$` keys goes under `$literal: {{…}}`",
+            KNOWN.join(", ")
+        ),
+    }
 }
 
 fn sibling_hint(known: &str) -> &'static str {
@@ -323,7 +363,11 @@ fn path(node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
                     node.span,
                     format!("{text:?} is no path: {error}"),
                 )
-                .hint("paths look like $.name, $.items[0] or $[\"any key\"]");
+                .hint(if text.contains(['=', '<', '>', '!', '&', '|']) {
+                    "a path leads to a value and cannot compare or compute; let a component do that"
+                } else {
+                    "paths look like $.name, $.items[0] or $[\"any key\"]"
+                });
             None
         }
     }
@@ -359,7 +403,7 @@ fn branches(
     fields: &mut Fields<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expression<StepName>> {
-    let condition = parse(node, diagnostics);
+    let condition = parse_condition(node, "the condition of `$if`", diagnostics);
     let then = fields.take_value("then");
     if then.is_none() {
         diagnostics
@@ -409,11 +453,13 @@ fn template(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<Ste
             .hint("write `$template: \"Hello {{ $input.name }}\"`");
         return None;
     };
-    match template::parse(text, node.span) {
+    let source = Arc::clone(diagnostics.source());
+    let mut written = template::Written::new(source.text(), node.span);
+    match template::parse(text, &mut written) {
         Ok(pieces) => Some(Expression::Template(pieces)),
         Err(error) => {
             diagnostics
-                .error(Code::BadTemplate, node.span, error.message)
+                .error(Code::BadTemplate, error.span, error.message)
                 .hint(error.hint);
             None
         }

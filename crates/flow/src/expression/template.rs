@@ -14,12 +14,49 @@ use crate::path::{Path, Segment};
 pub(super) struct TemplateError {
     pub message: String,
     pub hint: &'static str,
+    pub span: Span,
+}
+
+/// The template as it stands in its source, where quotes and escapes may make it longer than its text.
+pub(super) struct Written<'s> {
+    source: &'s str,
+    whole: Span,
+    /// What was not located yet.
+    rest: Span,
+}
+
+impl<'s> Written<'s> {
+    pub fn new(source: &'s str, whole: Span) -> Written<'s> {
+        Written {
+            source,
+            whole,
+            rest: whole,
+        }
+    }
+
+    /// Where a piece of the text stands; pieces are asked for in order. All of it where that cannot be told.
+    fn locate(&mut self, piece: &str) -> Span {
+        let rest = self.source.get(self.rest.start..self.rest.end);
+        let Some(at) = rest
+            .filter(|_| !piece.is_empty())
+            .and_then(|rest| rest.find(piece))
+        else {
+            return self.whole;
+        };
+        let start = self.rest.start + at;
+        let end = start + piece.len();
+        self.rest.start = end;
+        Span { start, end }
+    }
 }
 
 const SHAPES: &str =
     "write {{ $input.path }}, {{ $step.id.path }} or {{ $variable.name }}; a literal {{ is {{{{";
 
-pub(super) fn parse(text: &str, span: Span) -> Result<Vec<Piece<StepName>>, TemplateError> {
+pub(super) fn parse(
+    text: &str,
+    written: &mut Written<'_>,
+) -> Result<Vec<Piece<StepName>>, TemplateError> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -30,7 +67,7 @@ pub(super) fn parse(text: &str, span: Span) -> Result<Vec<Piece<StepName>>, Temp
         literal.extend(std::iter::repeat_n('{', n_literal));
         rest = &rest[at + run..];
         if run % 4 >= 2 {
-            let (reference, after) = reference(rest, span)?;
+            let (reference, after) = reference(rest, written)?;
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
             }
@@ -46,20 +83,25 @@ pub(super) fn parse(text: &str, span: Span) -> Result<Vec<Piece<StepName>>, Temp
 }
 
 /// The reference after opening braces, and what follows its closing ones.
-fn reference(text: &str, span: Span) -> Result<(Reference<StepName>, &str), TemplateError> {
+fn reference<'t>(
+    text: &'t str,
+    written: &mut Written<'_>,
+) -> Result<(Reference<StepName>, &'t str), TemplateError> {
     let inner = text.trim_start();
+    let span = written.locate(shown(text));
+    let error = |what| error(text, what, span);
     let Some((path, length)) = Path::parse_prefix(inner.strip_prefix('$').unwrap_or_default()).ok()
     else {
-        return Err(error(text, "is no reference"));
+        return Err(error("is no reference"));
     };
     let after = inner[1 + length..].trim_start();
     let Some(after) = after.strip_prefix("}}") else {
-        return Err(error(text, "is no path that ends with }}"));
+        return Err(error("is no path that ends with }}"));
     };
-    let written = inner[1..].starts_with('$');
-    let Some((Segment::Field(root), below)) = path.segments().split_first().filter(|_| !written)
+    let is_doubled = inner[1..].starts_with('$');
+    let Some((Segment::Field(root), below)) = path.segments().split_first().filter(|_| !is_doubled)
     else {
-        return Err(error(text, "is no reference"));
+        return Err(error("is no reference"));
     };
     let (target, below) = match (&**root, below.split_first()) {
         ("input", _) => (Target::Input, below),
@@ -77,7 +119,7 @@ fn reference(text: &str, span: Span) -> Result<(Reference<StepName>, &str), Temp
             },
             below,
         ),
-        _ => return Err(error(text, "is no reference")),
+        _ => return Err(error("is no reference")),
     };
     Ok((
         Reference {
@@ -89,12 +131,17 @@ fn reference(text: &str, span: Span) -> Result<(Reference<StepName>, &str), Temp
     ))
 }
 
-fn error(text: &str, what: &str) -> TemplateError {
-    let shown = text.find("}}").map_or(text, |end| &text[..end]).trim();
-    let shown: String = shown.chars().take(60).collect();
+/// What stands between the braces.
+fn shown(text: &str) -> &str {
+    text.find("}}").map_or(text, |end| &text[..end]).trim()
+}
+
+fn error(text: &str, what: &str, span: Span) -> TemplateError {
+    let shown: String = shown(text).chars().take(60).collect();
     TemplateError {
         message: format!("in a template, \"{{{{ {shown}\" {what}"),
         hint: SHAPES,
+        span,
     }
 }
 

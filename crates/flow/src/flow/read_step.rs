@@ -114,7 +114,7 @@ fn read_skip_if(
     }
     skip_if
         .or(skip)
-        .map(|node| expression::parse(node, diagnostics))
+        .map(|node| expression::parse_condition(node, "`skipIf`", diagnostics))
 }
 
 /// The input, and the flow inside it where the component is a built-in that runs flows: such a flow is
@@ -215,11 +215,13 @@ fn read_on_error(node: &Node, place: Place, diagnostics: &mut Diagnostics) -> On
         None => return OnError::Fail,
     };
     let what = format!("`onError` with the action {}", action.unwrap_or("fail"));
-    fields.finish_as(
-        &what,
-        "each action has keys of its own; see the flow language's page",
-        diagnostics,
-    );
+    let hint = match on_error {
+        OnError::Fail => "the action fail has no keys of its own",
+        OnError::Skip => "the action skip has no keys of its own",
+        OnError::UseDefault(_) => "the action useDefault takes `defaultValue`",
+        OnError::Retry(_) => "the action retry takes `maxRetries`, `backoff` and `then`",
+    };
+    fields.finish_as(&what, hint, diagnostics);
     on_error
 }
 

@@ -65,6 +65,7 @@ fn check(flow: &Flow, diagnostics: &mut Diagnostics) -> Parts {
         flow,
         by_id: HashMap::new(),
         uses: Uses::default(),
+        has_lost_its_steps: flow.steps.is_empty() && diagnostics.has_errors(),
         diagnostics,
     };
     compiler.index_ids();
@@ -114,6 +115,8 @@ struct Compiler<'a> {
     flow: &'a Flow,
     by_id: HashMap<StepName, StepIdx>,
     uses: Uses,
+    /// The mistake that took away all the steps, such as a misspelled `steps`, has been told, and says it all.
+    has_lost_its_steps: bool,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -207,12 +210,15 @@ impl Compiler<'_> {
         let Compiler {
             by_id,
             uses,
+            has_lost_its_steps,
             diagnostics,
             ..
         } = self;
         expression.map_steps(&mut |name, span| {
             let Some(&step) = by_id.get(name) else {
-                undefined_step(name, span, by_id, diagnostics);
+                if !*has_lost_its_steps {
+                    undefined_step(name, span, by_id, diagnostics);
+                }
                 return None;
             };
             uses.is_used[step.place()] = true;
@@ -409,6 +415,9 @@ fn undefined_step(
     by_id: &HashMap<StepName, StepIdx>,
     diagnostics: &mut Diagnostics,
 ) {
+    let dotted = name
+        .split_once('.')
+        .filter(|(step, _)| by_id.contains_key(*step));
     let near = if by_id.len() <= MOST_SUGGESTIONS {
         let mut names: Vec<&str> = by_id.keys().map(|name| &**name).collect();
         names.sort_unstable();
@@ -416,10 +425,11 @@ fn undefined_step(
     } else {
         None
     };
-    let hint = match near {
-        Some(near) => format!("did you mean {near:?}?"),
-        None if by_id.is_empty() => "the flow has no steps".to_owned(),
-        None => "name the id of a step of this flow".to_owned(),
+    let hint = match (dotted, near) {
+        (Some((step, path)), _) => format!("write `{{ $step: {step}, path: {path} }}`"),
+        (None, Some(near)) => format!("did you mean {near:?}?"),
+        (None, None) if by_id.is_empty() => "the flow has no steps".to_owned(),
+        (None, None) => "name the id of a step of this flow".to_owned(),
     };
     diagnostics
         .error(
