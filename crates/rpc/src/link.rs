@@ -82,6 +82,11 @@ pub trait Outgoing: Send + Sync + 'static {
     /// How many bytes are queued.
     fn queued(&self) -> usize;
 
+    /// How many of them are answers to the other side's requests.
+    fn queued_answers(&self) -> usize {
+        0
+    }
+
     /// Sends what is queued, then ends the outgoing direction. Does not wait.
     fn close(&self);
 }

@@ -18,6 +18,9 @@ pub use salvage::EDGE_BYTES;
 pub use salvage::Salvaged;
 pub use salvage::salvage;
 
+/// The longest id: ids are echoed, and must not be a way to make answers larger than what they answer.
+const MAX_ID_BYTES: usize = 1024;
+
 /// JSON text that is passed on as it came, without building a tree.
 pub type Json = Box<RawValue>;
 
@@ -289,6 +292,10 @@ impl Envelope<'_> {
     fn classify(self) -> Result<Message, Malformed> {
         let id = match self.id {
             None => None,
+            Some(raw) if raw.get().len() > MAX_ID_BYTES => {
+                let why = format!("its id is longer than {MAX_ID_BYTES} bytes");
+                return Err(Malformed::NotAMessage { why });
+            }
             Some(raw) => Some(serde_json::from_str::<Id>(raw.get()).map_err(|error| {
                 Malformed::NotAMessage {
                     why: format!("its id is wrong: {error}"),

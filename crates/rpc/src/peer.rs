@@ -55,7 +55,7 @@ pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 const WIRE: &str = "stepflow_rpc::wire";
 
 /// Answers waiting beyond this while the other side does not read end the link.
-const STALLED_BYTES: usize = 1 << 30;
+const STALLED_BYTES: usize = if cfg!(test) { 32 } else { 512 } * 1024 * 1024;
 
 crate::notice!(
     /// Takes a request back; the request is still answered (-32012, or its result if that came first).
@@ -342,10 +342,9 @@ async fn read(
             Arrival::Oversized { id, size, limit } => shared.on_oversized(id, size, limit),
             Arrival::Ended(why) => return shared.end(why),
         }
-        if shared.outgoing.queued() > STALLED_BYTES && shared.inbound.is_busy() {
-            return shared.end(Closed::Stalled {
-                queued: shared.outgoing.queued(),
-            });
+        let queued = shared.outgoing.queued_answers();
+        if queued > STALLED_BYTES {
+            return shared.end(Closed::Stalled { queued });
         }
     }
     shared.end(Closed::ByPeer);

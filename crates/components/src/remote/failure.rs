@@ -60,7 +60,6 @@ fn answered(error: FlowError) -> Failure {
         Some(ErrorCode::BUSY) => Class::Busy {
             retry_after: retry_after(&error),
         },
-        Some(ErrorCode::SESSION_EXPIRED) => Class::NotSent,
         Some(ErrorCode::NOT_INITIALIZED) => Class::Refused,
         _ => Class::Component,
     };

@@ -115,6 +115,18 @@ fn a_message_is_what_its_shape_says() {
 }
 
 #[test]
+fn an_id_has_a_length_that_can_be_echoed() {
+    let with = |length: usize| {
+        kind(&format!(
+            r#"{{"jsonrpc":"2.0","id":"{}","method":5}}"#,
+            "x".repeat(length)
+        ))
+    };
+    assert!(with(1000).starts_with("bad request"));
+    assert_eq!(with(2000), "not a message");
+}
+
+#[test]
 fn unknown_fields_and_any_order_are_taken() {
     assert_eq!(
         kind(r#" {"x":[{"id":9}],"params":{"a":1},"method":"m","id":1,"jsonrpc":"2.0"} "#),

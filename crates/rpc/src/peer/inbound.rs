@@ -72,8 +72,4 @@ impl Inbound {
             handler.abort();
         }
     }
-
-    pub(super) fn is_busy(&self) -> bool {
-        !self.lock().is_empty()
-    }
 }

@@ -32,7 +32,13 @@ const LARGE_BYTES: usize = 64 * 1024;
 /// How long answers may still arrive after writing failed, before the link counts as ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-enum Piece {
+struct Piece {
+    content: Content,
+    /// How much of it are answers, in bytes.
+    answers: usize,
+}
+
+enum Content {
     Small(Vec<u8>),
     Large(Message),
 }
@@ -51,6 +57,7 @@ struct Queue {
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
     queued: AtomicUsize,
+    queued_answers: AtomicUsize,
     /// The ticket of the last message whose bytes may have been written.
     left: AtomicU64,
     filled: Notify,
@@ -103,12 +110,14 @@ impl Outbox {
         queue.pieces.clear();
         drop(queue);
         self.queued.store(0, Ordering::Release);
+        self.queued_answers.store(0, Ordering::Release);
         self.has_failed.store(true, Ordering::Release);
         self.failed.notify_waiters();
         self.drained.notify_waiters();
     }
 
-    fn wrote(&self, bytes: usize) {
+    fn wrote(&self, bytes: usize, answers: usize) {
+        self.queued_answers.fetch_sub(answers, Ordering::AcqRel);
         let before = self.queued.fetch_sub(bytes, Ordering::AcqRel);
         if before > HIGH_WATER_BYTES && before - bytes <= HIGH_WATER_BYTES {
             self.drained.notify_waiters();
@@ -131,7 +140,14 @@ impl Outgoing for Outbox {
             return Err(Closed::ByUs);
         }
         let was_empty = queue.pieces.is_empty();
+        let is_answer = matches!(message, Message::Response(_));
         let bytes = push(&mut queue.pieces, message);
+        if is_answer {
+            if let Some(piece) = queue.pieces.back_mut() {
+                piece.answers += bytes;
+            }
+            self.queued_answers.fetch_add(bytes, Ordering::AcqRel);
+        }
         queue.last_ticket += 1;
         let ticket = Ticket(queue.last_ticket);
         self.queued.fetch_add(bytes, Ordering::AcqRel);
@@ -166,6 +182,10 @@ impl Outgoing for Outbox {
         self.queued.load(Ordering::Acquire)
     }
 
+    fn queued_answers(&self) -> usize {
+        self.queued_answers.load(Ordering::Acquire)
+    }
+
     fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_one();
@@ -176,13 +196,25 @@ impl Outgoing for Outbox {
 fn push(pieces: &mut VecDeque<Piece>, message: Message) -> usize {
     let size = message.size();
     if size >= LARGE_BYTES {
-        pieces.push_back(Piece::Large(message));
+        pieces.push_back(Piece {
+            content: Content::Large(message),
+            answers: 0,
+        });
         return size;
     }
-    if !matches!(pieces.back(), Some(Piece::Small(buffer)) if buffer.len() < LARGE_BYTES) {
-        pieces.push_back(Piece::Small(Vec::with_capacity(size.max(512))));
+    let has_room = |piece: &Piece| matches!(&piece.content, Content::Small(buffer) if buffer.len() < LARGE_BYTES);
+    if !pieces.back().is_some_and(has_room) {
+        let content = Content::Small(Vec::with_capacity(size.max(512)));
+        pieces.push_back(Piece {
+            content,
+            answers: 0,
+        });
     }
-    let Some(Piece::Small(buffer)) = pieces.back_mut() else {
+    let Some(Piece {
+        content: Content::Small(buffer),
+        ..
+    }) = pieces.back_mut()
+    else {
         unreachable!("a small piece was just put there")
     };
     let start = buffer.len();
@@ -216,8 +248,9 @@ pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
             continue;
         }
         for piece in pieces {
-            match write_piece(&mut output, piece).await {
-                Ok(bytes) => outbox.wrote(bytes),
+            let answers = piece.answers;
+            match write_piece(&mut output, piece.content).await {
+                Ok(bytes) => outbox.wrote(bytes, answers),
                 Err(error) => return outbox.fail(error),
             }
         }
@@ -231,14 +264,14 @@ pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
 
 async fn write_piece<W: AsyncWrite + Send + Unpin>(
     output: &mut W,
-    piece: Piece,
+    content: Content,
 ) -> io::Result<usize> {
-    match piece {
-        Piece::Small(buffer) => {
+    match content {
+        Content::Small(buffer) => {
             output.write_all(&buffer).await?;
             Ok(buffer.len())
         }
-        Piece::Large(message) => {
+        Content::Large(message) => {
             let size = message.size();
             let (head, body, tail) = message.parts();
             output.write_all(head.as_bytes()).await?;

@@ -246,6 +246,29 @@ async fn large_messages_both_ways_through_a_narrow_pipe_do_not_block_each_other(
 }
 
 #[tokio::test]
+async fn somebody_who_asks_and_never_reads_the_answers_is_given_up() {
+    let (near, mut far) = duplex(64 * 1024);
+    let (input, output) = tokio::io::split(near);
+    let router = Router::new(()).method::<Echo, _, _>(|_, [text]: [String; 1]| async { Ok(text) });
+    let connection = peer::connect(link(input, output, &Options::default()), router);
+    let long = "x".repeat(1 << 20);
+    let asking = async {
+        for id in 0.. {
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"echo\",\"params\":[\"{long}\"]}}\n"
+            );
+            if far.write_all(line.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        closed = connection.closed() => assert!(matches!(closed, Closed::Stalled { .. }), "{closed}"),
+        () = asking => panic!("the link ended without a word"),
+    }
+}
+
+#[tokio::test]
 async fn a_request_still_in_the_queue_at_the_end_was_not_sent() {
     let (near, mut far) = duplex(64);
     let (input, output) = tokio::io::split(near);
