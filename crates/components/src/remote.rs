@@ -104,13 +104,7 @@ impl Remote {
         // The step's time counts from sending, not from waiting for a process or a slot.
         let held = invocation.clock.hold();
         let _slot = self.slot().await;
-        let instance = self.least_busy();
-        let _busy = Busy::on(&instance.in_flight);
-        let ready = instance
-            .supervisor
-            .ready()
-            .await
-            .map_err(|why| why.into_failure(&self.name))?;
+        let (ready, _busy) = self.ready().await?;
         let schemas = self.schemas(&ready).await;
         schemas::check(
             schemas.and_then(|all| all.input(component)),
@@ -178,11 +172,31 @@ impl Remote {
         }
     }
 
+    /// A server that takes calls: an instance that has failed fails calls only when all have.
+    async fn ready(&self) -> Result<(Arc<Ready>, Busy<'_>), Failure> {
+        loop {
+            let instance = self.least_busy();
+            let busy = Busy::on(&instance.in_flight);
+            match instance.supervisor.ready().await {
+                Ok(ready) => return Ok((ready, busy)),
+                Err(why) if self.instances.iter().all(|it| it.supervisor.has_failed()) => {
+                    return Err(why.into_failure(&self.name));
+                }
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// An instance that fails at once is never busy: it comes last all the same.
     fn least_busy(&self) -> &Instance {
-        self.instances
-            .iter()
-            .min_by_key(|instance| instance.in_flight.load(Ordering::Relaxed))
-            .expect("there is at least one instance")
+        let rank = |it: &Instance| {
+            (
+                it.supervisor.trouble(),
+                it.in_flight.load(Ordering::Relaxed),
+            )
+        };
+        let least = self.instances.iter().min_by_key(|it| rank(it));
+        least.expect("there is at least one instance")
     }
 
     async fn schemas<'a>(&self, ready: &'a Ready) -> Option<&'a schemas::Schemas> {
@@ -197,12 +211,7 @@ impl Remote {
     /// # Errors
     /// [`Unavailable`] when the server cannot be started, a failed call otherwise.
     pub async fn list(&self) -> Result<Vec<ComponentInfo>, Failure> {
-        let ready = self
-            .least_busy()
-            .supervisor
-            .ready()
-            .await
-            .map_err(|why| why.into_failure(&self.name))?;
+        let (ready, _busy) = self.ready().await?;
         let result = ready.session.peer().call::<List>(&Empty {}).await;
         result
             .map(|list| list.components)

@@ -89,4 +89,9 @@ pub trait Outgoing: Send + Sync + 'static {
 
     /// Sends what is queued, then ends the outgoing direction. Does not wait.
     fn close(&self);
+
+    /// Ends the outgoing direction and drops what is queued: what was not sent by now is never sent.
+    fn abandon(&self) {
+        self.close();
+    }
 }

@@ -480,7 +480,8 @@ impl Shared {
         if self.closed.set(why).is_err() {
             return;
         }
-        self.outgoing.close();
+        // Callers are about to be told what was not sent: from here on that must stay true.
+        self.outgoing.abandon();
         self.inbound.cancel_all();
         let closed = self.why_closed();
         self.pending

@@ -92,6 +92,17 @@ enum State {
     Failed(Unavailable),
 }
 
+/// How much is in the way of a call, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// It is there, or may be there soon.
+    None,
+    /// It ended and waits to be started again.
+    Waiting,
+    /// It was given up.
+    Failed,
+}
+
 /// A handle to the task that keeps an instance alive.
 #[derive(Debug)]
 pub(super) struct Supervisor {
@@ -153,6 +164,21 @@ impl Supervisor {
             Ok(_) | Err(_) => Err(Unavailable {
                 reason: "the runtime is shutting down".into(),
             }),
+        }
+    }
+
+    /// Whether the supervisor has given up for now, or is told to end.
+    pub(super) fn has_failed(&self) -> bool {
+        self.trouble() == Trouble::Failed
+    }
+
+    /// How much is in the way of a call.
+    pub(super) fn trouble(&self) -> Trouble {
+        match &*self.state.borrow() {
+            _ if self.stop.is_cancelled() => Trouble::Failed,
+            State::Idle | State::Connecting | State::Ready(_) => Trouble::None,
+            State::Backoff => Trouble::Waiting,
+            State::Failed(_) => Trouble::Failed,
         }
     }
 

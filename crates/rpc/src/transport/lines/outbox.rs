@@ -190,6 +190,14 @@ impl Outgoing for Outbox {
         self.lock().closed = true;
         self.filled.notify_one();
     }
+
+    fn abandon(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.pieces.clear();
+        drop(queue);
+        self.filled.notify_one();
+    }
 }
 
 /// Appends a message and says how many bytes it counts for.

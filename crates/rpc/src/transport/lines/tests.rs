@@ -282,9 +282,13 @@ async fn a_request_still_in_the_queue_at_the_end_was_not_sent() {
     while connection_queued(&connection) < 1100 {
         tokio::task::yield_now().await;
     }
-    drop(far);
+    drop(connection);
     assert!(matches!(written.await.unwrap(), Err(CallError::Unknown(_))));
     assert!(matches!(queued.await.unwrap(), Err(CallError::NotSent(_))));
+    // The other side lives on and reads: what was called not sent must never come.
+    let mut sent = String::new();
+    far.read_to_string(&mut sent).await.unwrap();
+    assert!(!sent.contains("short"), "{sent}");
 }
 
 fn connection_queued(connection: &peer::Connection) -> usize {
