@@ -41,12 +41,17 @@ use crate::secrets::Secrets;
 /// What components print and log.
 const OUTPUT: &str = "stepflow::output";
 
+/// Steps that failed and did not end their run.
+const STEP: &str = "stepflow::step";
+
 /// Starts logging as the flags say.
 pub fn start(flags: &Global, screen: &Screen) -> Result<(), CliError> {
     let wanted = wanted(flags);
     let on_screen = match flags.log_format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
-            .event_format(Plain)
+            .event_format(Plain {
+                with_ids: screen.loudness > Loudness::Normal,
+            })
             .with_writer(screen.clone())
             .boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer()
@@ -135,7 +140,9 @@ fn filter(wanted: &str) -> Result<EnvFilter, CliError> {
 }
 
 /// `warning: message key=value`; what components print with their plugin's name before it.
-struct Plain;
+struct Plain {
+    with_ids: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Plain
 where
@@ -160,6 +167,13 @@ where
             Level::DEBUG => "debug",
             Level::TRACE => "trace",
         };
+        if !self.with_ids {
+            // They help to find a run among others, and here is one.
+            said.fields.retain(|(name, _)| *name != "run_id");
+        }
+        if event.metadata().target() == STEP {
+            said.make_sentence();
+        }
         writeln!(writer, "{} {}", paint::label(level), said.by_runtime())
     }
 }
@@ -190,6 +204,29 @@ impl Said {
             let _ = write!(line, " {data}");
         }
         line
+    }
+
+    /// Puts a step's failure into words; what is left of the fields follows them.
+    fn make_sentence(&mut self) {
+        let (step, component) = (self.field("step_id"), self.field("component"));
+        let step = words::step(step, component);
+        let error = self.field("error").lines().next().unwrap_or_default();
+        let error = match error {
+            "" => String::new(),
+            error => format!(": {error}"),
+        };
+        let sentence = match self.field("became") {
+            "" => format!(
+                "{step}, attempt {} of {} failed{error}; trying again in {} ms",
+                self.field("attempt"),
+                self.field("of"),
+                self.field("wait_ms")
+            ),
+            "skipped" => format!("{step} failed and is skipped, as its `onError` says{error}"),
+            _ => format!("{step} failed and has its default, as its `onError` says{error}"),
+        };
+        self.message = sentence;
+        self.fields.retain(|(name, _)| *name == "run_id");
     }
 
     /// `message key=value`, and what more lines the message has below that.

@@ -7,6 +7,7 @@
 //! a component that answers at once costs no allocation in a queue, no wake-up and no task switch.
 
 mod attempt;
+mod failures;
 mod random;
 mod start;
 
@@ -23,9 +24,9 @@ use stepflow_flow::plan::StepIdx;
 use stepflow_store::RunId;
 use stepflow_store::journal::{Class, Entry};
 use tokio::time::Instant;
-use tracing::{debug, warn};
 
 use self::attempt::{Done, Work};
+use self::failures::Failures;
 use self::random::Random;
 pub(crate) use self::start::{resume, start};
 use crate::clock::Clock;
@@ -60,6 +61,7 @@ struct Driver {
     attempts: Vec<Attempt>,
     /// Waits that began and that subscribers have not heard of.
     waits: Vec<(StepIdx, Duration)>,
+    failures: Failures,
     /// Attempts and waits that are going on.
     flight: FuturesUnordered<Work>,
     n_attempts_in_flight: usize,
@@ -88,6 +90,7 @@ impl Driver {
             staged: Vec::new(),
             attempts: Vec::new(),
             waits: Vec::new(),
+            failures: Failures::default(),
             flight: FuturesUnordered::new(),
             n_attempts_in_flight: 0,
             done: Vec::new(),
@@ -137,6 +140,8 @@ impl Driver {
                 }
                 Some(Action::Wait { step, delay }) => self.wait(step, &delay),
                 Some(Action::Record(entry)) => {
+                    self.failures
+                        .note(&self.identity.run_id, &self.scheduler, &entry);
                     if let Entry::RunFinished {
                         outcome,
                         failed_step,
@@ -153,13 +158,8 @@ impl Driver {
     /// Lets a step wait before its next attempt.
     fn wait(&mut self, step: StepIdx, delay: &Delay) {
         let wait = delay.length(self.random.fraction());
-        warn!(
-            run_id = %self.identity.run_id,
-            step_id = %self.scheduler.plan().step(step).id,
-            attempt = self.scheduler.attempts(step),
-            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "attempt failed; another one follows"
-        );
+        self.failures
+            .retried(&self.identity.run_id, &self.scheduler, step, delay, wait);
         self.flight.push(Work::wait(step, wait));
         self.waits.push((step, wait));
     }
@@ -264,33 +264,13 @@ impl Driver {
                 } => {
                     let result = self.forbid_resending(step, result);
                     let entry = self.scheduler.judge(step, attempt, result);
-                    self.log_failure(&entry);
+                    self.failures
+                        .note(&self.identity.run_id, &self.scheduler, &entry);
                     self.record(entry)?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// The class decides what happens next and is in no result, so the log has it.
-    fn log_failure(&self, entry: &Entry) {
-        if let Entry::StepFailed {
-            step,
-            attempt,
-            class,
-            error,
-        } = entry
-        {
-            debug!(
-                run_id = %self.identity.run_id,
-                step_id = %self.scheduler.plan().step(*step).id,
-                attempt,
-                ?class,
-                code = error.code,
-                message = error.message,
-                "attempt failed"
-            );
-        }
     }
 
     /// A plugin may forbid that a call is repeated whose outcome is unknown.

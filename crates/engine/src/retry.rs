@@ -49,15 +49,18 @@ pub struct Delay {
     pub jitter: bool,
     /// The wait that the component asks for; never shortened.
     pub at_least: Duration,
+    /// How many retries this one's budget had left, this one included.
+    pub left: u32,
 }
 
 impl Delay {
-    /// The wait before a retry, counted from 1.
-    pub(crate) fn before(retry: u32, backoff: &Backoff) -> Delay {
+    /// The wait before a retry, counted from 1, of a budget of so many.
+    pub(crate) fn before(retry: u32, budget: u32, backoff: &Backoff) -> Delay {
         Delay {
             backoff: backoff.delay(retry),
             jitter: backoff.jitter,
             at_least: Duration::ZERO,
+            left: budget.saturating_sub(retry) + 1,
         }
     }
 

@@ -52,17 +52,22 @@ fn refused(diagnostics: Vec<Diagnostic>) -> CliError {
     error.hint.into_iter().fold(refused, CliError::hint)
 }
 
-/// `{"steps":[{"id":"call","component":…,"input":{"$input":"$"}}],"output":{"$step":"call"}}`
+/// A flow of one step, which has its component's name, since that is all that its user knows:
+/// `{"steps":[{"id":…,"component":…,"input":{"$input":"$"}}],"output":{"$step":…}}`
 fn flow_of(component: &str) -> String {
+    let id = match component.starts_with('/') {
+        true => component.to_owned(),
+        false => format!("/builtin/{component}"),
+    };
     let reference = |key: &str, to: &str| Value::object([(key, Value::string(to))]);
     let step = Value::object([
-        ("id", Value::string("call")),
+        ("id", Value::string(&id)),
         ("component", Value::string(component)),
         ("input", reference("$input", "$")),
     ]);
     let flow = Value::object([
         ("steps", Value::list([step])),
-        ("output", reference("$step", "call")),
+        ("output", reference("$step", &id)),
     ]);
     flow.as_text().to_owned()
 }

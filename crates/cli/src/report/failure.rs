@@ -33,7 +33,7 @@ pub struct Attempt {
 /// The report, with colours.
 pub fn render(error: &FlowError, step: Option<&FailedStep>, attempts: &[Attempt]) -> String {
     let what = match step {
-        Some(step) => format!("step `{}` failed: ", step.step_id),
+        Some(step) => format!("{} failed: ", words::step(&step.step_id, &step.component)),
         None => "the flow failed: ".to_owned(),
     };
     render_as(&what, error, step, attempts)

@@ -74,6 +74,15 @@ impl From<RunError> for CliError {
     }
 }
 
+/// How a step is called. That of `stepflow call` has no name but its component's.
+pub fn step(id: &str, component: &str) -> String {
+    if id == component {
+        format!("`{component}`")
+    } else {
+        format!("step `{id}`")
+    }
+}
+
 /// What to do about a failure that a step ended with.
 pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
     let component = step.map_or("", |step| &*step.component);

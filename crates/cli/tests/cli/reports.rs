@@ -140,7 +140,7 @@ fn an_input_that_does_not_fit() {
 fn a_component_that_fails() {
     let sandbox = Sandbox::with_server();
     assert_snapshot!(stderr(&sandbox, &["call", "/sh/fail", r#"{"door": 1}"#]), @r#"
-    error: step `call` failed: closed on Sundays
+    error: `/sh/fail` failed: closed on Sundays
       code: 4242
       component: /sh/fail
       input: {"door": 1}
@@ -156,7 +156,7 @@ fn a_server_that_dies() {
     let sandbox = Sandbox::with_server();
     settings().bind(|| {
         assert_snapshot!(stderr(&sandbox, &["-q", "call", "/sh/die", "1"]), @r#"
-        error: step `call` failed: plugin `sh`: the connection ended before the answer came: the process exited with status 7; its last output on stderr:
+        error: `/sh/die` failed: plugin `sh`: the connection ended before the answer came: the process exited with status 7; its last output on stderr:
             | cannot open the vault
           code: -32013 (outcome_unknown)
           component: /sh/die
@@ -200,7 +200,7 @@ fn a_plugin_that_does_not_start() {
         "plugins: { py: { type: stepflow, command: pyhton } }\n",
     );
     assert_snapshot!(stderr(&sandbox, &["-q", "call", "/py/x", "1"]), @r#"
-    error: step `call` failed: the plugin `py` is not available: the command `pyhton` was not found or is not executable (folder [FOLDER]; PATH searched: /usr/bin:/bin)
+    error: `/py/x` failed: the plugin `py` is not available: the command `pyhton` was not found or is not executable (folder [FOLDER]; PATH searched: /usr/bin:/bin)
       code: -32005 (resource_unavailable)
       component: /py/x
       input: 1
@@ -220,7 +220,7 @@ fn a_server_that_ends_before_it_begins() {
         "plugins: { py: { type: stepflow, command: ./server.sh, restart: { maxRestarts: 0 } } }\n",
     );
     assert_snapshot!(stderr(&sandbox, &["-q", "call", "/py/x", "1"]), @r#"
-    error: step `call` failed: the plugin `py` is not available: the command `./server.sh` (in [FOLDER]) ended before it answered `initialize`; the process exited with status 1; its last output on stderr:
+    error: `/py/x` failed: the plugin `py` is not available: the command `./server.sh` (in [FOLDER]) ended before it answered `initialize`; the process exited with status 1; its last output on stderr:
         | No module named stepflow_sdk
       code: -32005 (resource_unavailable)
       component: /py/x

@@ -56,10 +56,15 @@ fn how_much_is_said() {
         ended.stderr
     };
     let normal = stderr(&[]);
-    assert!(normal.starts_with("warning: attempt failed"), "{normal}");
+    assert!(
+        normal.starts_with("warning: step `open`, attempt 1 of 2 failed: "),
+        "{normal}"
+    );
+    assert!(!normal.contains("run_id"), "{normal}");
     assert!(!normal.contains("sh | said"), "{normal}");
     let verbose = stderr(&["-v"]);
     assert!(verbose.contains("sh | said"), "{verbose}");
+    assert!(verbose.contains(" run_id="), "{verbose}");
     let quiet = stderr(&["-q"]);
     assert!(quiet.starts_with("error: step `open` failed"), "{quiet}");
     assert_eq!(stderr(&["-qq"]), "");
@@ -67,6 +72,27 @@ fn how_much_is_said() {
     assert!(off.starts_with("error: step `open` failed"), "{off}");
     let json = stderr(&["-v", "--log-format", "json"]);
     assert!(json.starts_with("{\"timestamp\":"), "{json}");
+}
+
+#[test]
+fn a_failure_that_on_error_takes_is_told() {
+    let stderr = |on_error: &str| {
+        let sandbox = Sandbox::with_server();
+        let step = format!("{{ id: open, component: /sh/fail, onError: {on_error} }}");
+        let flow = format!("steps: [{step}]\noutput: {{ $step: open }}\n");
+        sandbox.write("flow.yaml", &flow);
+        let ended = sandbox.run(&["run", "flow.yaml"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.stderr
+    };
+    assert_eq!(
+        stderr("{ action: skip }"),
+        "warning: step `open` failed and is skipped, as its `onError` says: closed on Sundays\n"
+    );
+    assert_eq!(
+        stderr("{ action: useDefault, defaultValue: 1 }"),
+        "warning: step `open` failed and has its default, as its `onError` says: closed on Sundays\n"
+    );
 }
 
 #[test]

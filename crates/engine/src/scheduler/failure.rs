@@ -65,14 +65,18 @@ impl Scheduler {
                 if spent.transport < self.retry.transport_max_retries =>
             {
                 spent.transport += 1;
-                return Some(Delay::before(spent.transport, &self.retry.transport));
+                return Some(Delay::before(
+                    spent.transport,
+                    self.retry.transport_max_retries,
+                    &self.retry.transport,
+                ));
             }
             Class::Busy { retry_after } if spent.busy < self.retry.busy_max_retries => {
                 spent.busy += 1;
                 let at_least = retry_after.unwrap_or_default();
                 return Some(Delay {
                     at_least,
-                    ..Delay::before(spent.busy, &self.retry.busy)
+                    ..Delay::before(spent.busy, self.retry.busy_max_retries, &self.retry.busy)
                 });
             }
             _ => {}
@@ -84,7 +88,11 @@ impl Scheduler {
             return None;
         }
         spent.on_error += 1;
-        Some(Delay::before(spent.on_error, &retry.backoff))
+        Some(Delay::before(
+            spent.on_error,
+            retry.max_retries,
+            &retry.backoff,
+        ))
     }
 
     /// Applies `onError` to a step that failed for good.
