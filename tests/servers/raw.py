@@ -125,6 +125,8 @@ def main() -> None:
         starts.write(f"{os.getpid()}\n")
     if HABIT == "dies" and not (HOME / "licence").exists():
         sys.exit("the licence has run out")
+    if HABIT == "first-dies" and len((HOME / "starts").read_text().splitlines()) == 1:
+        sys.exit("somebody else must do it")
     if HABIT == "writes-first":
         # More than any pipe holds, in both directions, before the first byte is read.
         write(b"".join(b"banner %d\n" % line for line in range(200_000)))

@@ -8,6 +8,7 @@ use stepflow_tests::runtime::Program;
 use stepflow_tests::runtime::Runtime;
 use stepflow_tests::runtime::Setup;
 use stepflow_tests::runtime::failure;
+use stepflow_tests::runtime::success;
 use stepflow_tests::soon;
 use stepflow_tests::value;
 
@@ -113,4 +114,26 @@ async fn a_server_that_lived_long_enough_has_all_its_restarts_again() {
         assert_eq!(codes, expected, "{sustained_uptime:?} is enough");
         runtime.shut_down().await;
     }
+}
+
+// req: stdio.failed-instances-take-no-calls
+#[tokio::test]
+async fn an_instance_that_failed_costs_no_calls_while_another_lives() {
+    let program = Program::File("raw.py", &["first-dies"]);
+    let setup = Setup::default().plugin_with("it", program, |it| {
+        it.instances = 2;
+        it.restart.max_restarts_at_start = 0;
+        it.restart.probe_after = NEVER;
+    });
+    let runtime = setup.start();
+    // The first call waits for the instance that fails, and goes on to the other one.
+    for _ in 0..3 {
+        success(&runtime.call("/it/echo", value("1")).await);
+    }
+    let calls = (0..20).map(|_| runtime.call("/it/echo", value("1")));
+    for outcome in join_all(calls).await {
+        success(&outcome);
+    }
+    assert_eq!(starts(&runtime), 2);
+    runtime.shut_down().await;
 }
