@@ -69,16 +69,17 @@ impl Signals {
                     Some(()) = hang_up.recv() => Signal::Terminate,
                     else => return,
                 };
-                if publish.borrow().first.is_none() {
-                    screen.tell(&format!(
-                        "{}: stopping; once more to stop at once",
-                        signal.name()
-                    ));
-                }
+                let is_first = publish.borrow().first.is_none();
                 publish.send_modify(|seen| match seen.first {
                     None => seen.first = Some(signal),
                     Some(_) => seen.second = Some(signal),
                 });
+                if is_first {
+                    // Heard first, told after: nobody may be reading stderr any more.
+                    let screen = screen.clone();
+                    let text = format!("{}: stopping; once more to stop at once", signal.name());
+                    std::thread::spawn(move || screen.tell(&text));
+                }
                 if publish.borrow().second.is_some() {
                     tokio::time::sleep(AT_ONCE).await;
                     // The program is stuck in a read or a write that nobody answers. Children are ended by the guard.

@@ -148,7 +148,8 @@ impl TryFrom<ExecuteWire> for ExecuteResult {
 
     fn try_from(wire: ExecuteWire) -> Result<Self, Self::Error> {
         match (wire.output, wire.skipped) {
-            (_, Some(skipped)) => Ok(ExecuteResult::Skipped(skipped)),
+            (None, Some(skipped)) => Ok(ExecuteResult::Skipped(skipped)),
+            (Some(_), Some(_)) => Err("it has both `output` and `skipped`"),
             (Some(output), None) => Ok(ExecuteResult::Output(output)),
             (None, None) => Err("it has neither `output` nor `skipped`"),
         }

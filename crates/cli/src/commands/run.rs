@@ -80,7 +80,11 @@ fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
     let Outcome::Failed(error) = outcome else {
         return outcome.clone();
     };
-    let clean = |data: &Value| Value::parse(&secrets.scrub(data.as_text())).unwrap_or_default();
+    let clean = |data: &Value| {
+        let text = secrets.scrub(data.as_text());
+        // Without a number that is a secret it is JSON no more, and is kept as text.
+        Value::parse(&text).unwrap_or_else(|_| Value::string(&text))
+    };
     Outcome::Failed(FlowError {
         code: error.code,
         message: secrets.scrub(&error.message).into_owned(),
