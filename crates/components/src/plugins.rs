@@ -103,7 +103,7 @@ impl Plugins {
         })
     }
 
-    /// Whether any route takes this path.
+    /// Which paths lead where.
     pub fn routes(&self) -> &Routes {
         &self.inner.routes
     }

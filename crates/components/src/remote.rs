@@ -53,7 +53,7 @@ struct Instance {
 /// What all plugins of a runtime share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// Where call backs put blobs that belong to no call.
+    /// Where call backs put blobs and find them.
     pub store: Store,
     /// Ends our children when we cannot; started with the first child.
     pub guard: Arc<std::sync::OnceLock<Option<Guard>>>,
