@@ -9,6 +9,7 @@ mod routes;
 mod substitute;
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use stepflow_components::Options;
 use stepflow_components::options::LoadFile;
@@ -24,6 +25,8 @@ use crate::secrets::Secrets;
 /// What a config says.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read, if it was: the built-ins need no file.
+    pub file: Option<PathBuf>,
     /// Plugins, routes, checks.
     pub components: Options,
     /// Limits and retries.
@@ -76,7 +79,12 @@ pub fn load(
     let source = Source::new(&path.display().to_string(), text);
     let folder = environment.folder.join(&path);
     let folder = folder.parent().unwrap_or(&environment.folder);
-    Ok(read::read(&source, folder, environment, secrets))
+    let mut loaded = read::read(&source, folder, environment, secrets);
+    loaded
+        .config
+        .iter_mut()
+        .for_each(|config| config.file = Some(path.clone()));
+    Ok(loaded)
 }
 
 impl Config {
@@ -87,6 +95,7 @@ impl Config {
             allow: Vec::new(),
         };
         Config {
+            file: None,
             components: Options {
                 load_file,
                 ..Options::default()

@@ -18,6 +18,7 @@ use stepflow_flow::plan;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 
+use crate::config::Config;
 use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
@@ -38,11 +39,11 @@ pub fn read(path: &Path) -> Result<Arc<Source>, CliError> {
     Ok(Source::new(&path.display().to_string(), text))
 }
 
-/// Checks the text, and with options that its components lead somewhere.
-pub fn check(source: &Arc<Source>, options: Option<&Options>) -> Checked {
+/// Checks the text, and with a config that its components lead somewhere.
+pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
     let plan::Checked { plan, diagnostics } = plan::check(source);
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
-    if let Some(offer) = options.and_then(Offer::new) {
+    if let Some(offer) = config.and_then(Offer::new) {
         all.extend(check_components(source, plan.as_ref(), &offer));
         all.sort_by_key(|found| found.location.span.start);
     }
@@ -83,6 +84,7 @@ fn check_components(source: &Arc<Source>, plan: Option<&Plan>, offer: &Offer<'_>
 /// What can be known of the components without starting a server.
 struct Offer<'o> {
     options: &'o Options,
+    has_file: bool,
     routes: Routes,
     builtins: Vec<String>,
 }
@@ -94,13 +96,15 @@ struct Problem {
 }
 
 impl<'o> Offer<'o> {
-    fn new(options: &'o Options) -> Option<Offer<'o>> {
+    fn new(config: &'o Config) -> Option<Offer<'o>> {
+        let options = &config.components;
         // Routes that cannot be used are reported with the config.
         let routes = Routes::compile(options).ok()?;
         let builtins = builtin::all();
         let builtins = builtins.iter().map(|it| it.info().component.clone());
         Some(Offer {
             options,
+            has_file: config.file.is_some(),
             routes,
             builtins: builtins.collect(),
         })
@@ -131,7 +135,22 @@ impl<'o> Offer<'o> {
         if path.starts_with("/builtin/") && !has_builtins {
             return "add `builtin: { type: builtin }` to `plugins` in the config".to_owned();
         }
+        if !self.has_file {
+            return "there is no config beside the flow or in the current folder: write a stepflow-config.yml with the plugin, or name one with --config".to_owned();
+        }
         let names: Vec<_> = self.options.plugins.keys().map(String::as_str).collect();
+        let rest = path.trim_start_matches('/');
+        let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        if self.options.routes.is_empty() {
+            // Every plugin has a route of its own name.
+            return match nearest(first, names.iter().copied()) {
+                Some(near) => format!("did you mean /{near}/{rest}?"),
+                None => format!(
+                    "a path begins with the name of a plugin; there are: {}",
+                    names.join(", ")
+                ),
+            };
+        }
         let names = names.join(", ");
         format!("add it to `routes` in the config; the plugins are: {names}")
     }

@@ -32,25 +32,37 @@ use crate::secrets::Secrets;
 /// How long stdin may be silent before the user is told that it is read.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The input, from whichever flag gives it, else from stdin.
-pub async fn read(args: &InputArgs, context: &Context) -> Result<Value, CliError> {
+/// The input, from whichever flag gives it, else from stdin; `None` where none was given.
+pub async fn read(args: &InputArgs, context: &Context) -> Result<Option<Value>, CliError> {
     if let Some(file) = &args.input {
-        return from_file("the input", file).await;
+        return from_file("the input", file).await.map(Some);
     }
     if let Some(text) = &args.input_json {
-        return parse("--input-json", text, TextFormat::Json);
+        return parse("--input-json", text, TextFormat::Json).map(Some);
     }
     if let Some(text) = &args.input_yaml {
-        return parse("--input-yaml", text, TextFormat::Yaml);
+        return parse("--input-yaml", text, TextFormat::Yaml).map(Some);
     }
     if io::stdin().is_terminal() {
-        return Ok(Value::null());
+        return Ok(None);
     }
     let text = read_stdin(&context.screen).await?;
     if text.trim().is_empty() {
-        return Ok(Value::null());
+        return Ok(None);
     }
-    parse("stdin", &text, args.stdin_format)
+    parse("stdin", &text, args.stdin_format).map(Some)
+}
+
+/// The input of a run that was given none: null, if its flow takes that.
+pub fn none(plan: &Plan) -> Result<Value, CliError> {
+    let input = Value::null();
+    match plan.input_schema().map(|schema| schema.validate(&input)) {
+        None | Some(Ok(())) => Ok(input),
+        Some(Err(_)) => Err(
+            CliError::invalid("the flow needs an input, and none was given")
+                .hint("give it with --input FILE or --input-json JSON, or on stdin; `inputSchema` in the flow says what it is"),
+        ),
+    }
 }
 
 /// A text that was given as an argument.

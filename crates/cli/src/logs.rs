@@ -210,10 +210,10 @@ impl Said {
     fn make_sentence(&mut self) {
         let (step, component) = (self.field("step_id"), self.field("component"));
         let step = words::step(step, component);
-        let error = self.field("error").lines().next().unwrap_or_default();
-        let error = match error {
-            "" => String::new(),
-            error => format!(": {error}"),
+        let error = words::without_component(self.field("error"), component);
+        let error = match error.lines().next() {
+            None => String::new(),
+            Some(error) => format!(": {error}"),
         };
         let sentence = match self.field("became") {
             "" => format!(

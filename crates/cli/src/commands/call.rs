@@ -29,13 +29,13 @@ pub async fn call(args: Call, context: &Context) -> Result<Exit, CliError> {
 async fn prepare(args: &Call, context: &Context) -> Result<(Request, Config), CliError> {
     let config = load_config(&args.config, None, context)?;
     let source = Source::new("the call", flow_of(&args.component));
-    let checked = flow_file::check(&source, Some(&config.components));
+    let checked = flow_file::check(&source, Some(&config));
     let plan = checked
         .plan
         .ok_or_else(|| refused(checked.found.diagnostics))?;
     let input = match &args.json {
         Some(text) => input::parse("the input", text, TextFormat::Json)?,
-        None => input::read(&args.input, context).await?,
+        None => input::read(&args.input, context).await?.unwrap_or_default(),
     };
     Ok((Request::new(plan, input), config))
 }

@@ -22,6 +22,10 @@ use crate::yaml_text;
 /// Asks every plugin and prints the list.
 pub async fn list_components(args: &ListComponents, context: &Context) -> Result<Exit, CliError> {
     let config = load_config(&args.config, None, context)?;
+    if config.file.is_none() {
+        let text = "there is no config in the current folder: these are the built-ins alone";
+        context.screen.tell(text);
+    }
     let runtime = assemble(config)?;
     let listed = tokio::select! {
         signal = context.signals.first() => Err(CliError::interrupted(signal)),

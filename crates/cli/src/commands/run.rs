@@ -35,11 +35,14 @@ async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), Cli
     let path = args.flow();
     let source = flow_file::read(&path)?;
     let config = load_config(&args.config, Some(&path), context)?;
-    let checked = flow_file::check(&source, Some(&config.components));
+    let checked = flow_file::check(&source, Some(&config));
     let (plan, found) = checked.into_plan()?;
     tell_warnings(found, context);
     let variables = input::variables(&args.variables, &plan, context).await?;
-    let input = input::read(&args.input, context).await?;
+    let input = match input::read(&args.input, context).await? {
+        Some(input) => input,
+        None => input::none(&plan)?,
+    };
     let request = Request {
         variables,
         ..Request::new(plan, input)

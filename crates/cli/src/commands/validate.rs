@@ -27,8 +27,8 @@ pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
         )
         .hint("name a flow: `stepflow validate flow.yaml`"));
     }
-    let options = loaded.config.as_ref().map(|config| &config.components);
-    let checked = source.map(|source| flow_file::check(&source, options).found);
+    let config = loaded.config.as_ref();
+    let checked = source.map(|source| flow_file::check(&source, config).found);
     let all: Vec<Found> = loaded.found.into_iter().chain(checked).collect();
     Ok(tell(&all, context))
 }

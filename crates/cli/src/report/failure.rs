@@ -33,6 +33,13 @@ pub struct Attempt {
 /// The report, with colours.
 pub fn render(error: &FlowError, step: Option<&FailedStep>, attempts: &[Attempt]) -> String {
     let what = match step {
+        // That there is no such component says it all of a call.
+        Some(step)
+            if step.step_id == step.component
+                && words::not_found(error, &step.component).is_some() =>
+        {
+            String::new()
+        }
         Some(step) => format!("{} failed: ", words::step(&step.step_id, &step.component)),
         None => "the flow failed: ".to_owned(),
     };
@@ -50,7 +57,10 @@ fn render_as(
     step: Option<&FailedStep>,
     attempts: &[Attempt],
 ) -> String {
-    let (message, hints) = split_hints(&error.message);
+    let component = step.map_or("", |step| &*step.component);
+    let not_found = words::not_found(error, component);
+    let message = words::without_component(&error.message, component);
+    let (message, hints) = split_hints(not_found.as_deref().unwrap_or(message));
     let mut lines = message.lines();
     let first = lines.next().unwrap_or("no message");
     let mut text = headline("error", &format!("{what}{first}"));
@@ -75,7 +85,7 @@ fn render_as(
             field("input", &shortened(input.as_text(), SHOWN));
         }
     }
-    if let Some(data) = &error.data {
+    if let Some(data) = error.data.as_ref().filter(|_| not_found.is_none()) {
         write_data(&mut text, data);
     }
     write_attempts(&mut text, attempts);

@@ -7,8 +7,10 @@ use stepflow_engine::FailedStep;
 use stepflow_engine::RunError;
 use stepflow_engine::StartError;
 use stepflow_engine::Subject;
+use stepflow_flow::document::nearest;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
+use stepflow_flow::value::Kind;
 
 use super::CliError;
 
@@ -83,6 +85,34 @@ pub fn step(id: &str, component: &str) -> String {
     }
 }
 
+/// What a component said of its failure, without the name that only its server knows it by.
+pub fn without_component<'m>(message: &'m str, component: &str) -> &'m str {
+    let split = message
+        .strip_prefix('/')
+        .and_then(|rest| rest.split_once(" failed: "));
+    match split {
+        Some((name, rest)) if component.ends_with(&format!("/{name}")) => rest,
+        _ => message,
+    }
+}
+
+/// That there is no such component, in the names that flows use; its server knows only its own.
+pub fn not_found(error: &FlowError, component: &str) -> Option<String> {
+    if ErrorCode::from_number(error.code) != Some(ErrorCode::COMPONENT_NOT_FOUND) {
+        return None;
+    }
+    let data = error.data.as_ref()?;
+    let name = data.get("component")?.as_str()?.into_owned();
+    let plugin = component.strip_suffix(&name)?;
+    let known = data.get("nearest").unwrap_or_default();
+    let known: Vec<_> = known.items().iter().filter_map(|it| it.as_str()).collect();
+    let near = nearest(&name, known.iter().map(|it| &**it));
+    let hint = near.map_or_else(String::new, |near| {
+        format!("; did you mean {plugin}{near}?")
+    });
+    Some(format!("there is no component {component}{hint}"))
+}
+
 /// What to do about a failure that a step ended with.
 pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
     let component = step.map_or("", |step| &*step.component);
@@ -96,14 +126,24 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
                 .to_owned()
         }
         ErrorCode::INVALID_INPUT => {
-            format!("`stepflow list-components --schemas` shows what {component} takes")
+            let takes = format!("`stepflow list-components --schemas` shows what {component} takes");
+            match step.and_then(|step| misshapen(error, step)) {
+                Some(why) => format!("{why}; {takes}"),
+                None => takes,
+            }
         }
         ErrorCode::TIMEOUT => {
             "give the step or the plugin a longer `timeout`, or the step an `onError`".to_owned()
         }
+        ErrorCode::UNAVAILABLE if error.message.contains("its last output") => {
+            "mend what its last output says, or run the command by hand in that folder".to_owned()
+        }
         ErrorCode::UNAVAILABLE if error.message.starts_with("the plugin") => {
-            "look at the plugin's `command`, `args` and `cwd` in the config; `stepflow list-components` tries every plugin"
-                .to_owned()
+            let look = "look at the plugin's `command`, `args` and `cwd` in the config";
+            match step {
+                Some(_) => format!("{look}; `stepflow list-components` tries every plugin"),
+                None => look.to_owned(),
+            }
         }
         ErrorCode::OUTCOME_UNKNOWN => {
             "look whether it did its work before you run it again".to_owned()
@@ -111,4 +151,61 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
         _ => return None,
     };
     Some(advice)
+}
+
+/// What is wrong with an input as a whole.
+fn misshapen(error: &FlowError, step: &FailedStep) -> Option<String> {
+    let violations = error.data.as_ref()?.get("violations")?;
+    let whole = violations.items().iter().find_map(|it| {
+        let is_whole = it.get("pointer")?.as_str()?.is_empty();
+        let expected = it.get("expected")?.as_str()?.into_owned();
+        is_whole.then_some(expected)
+    })?;
+    let input = step.input.as_ref()?;
+    match input.kind() {
+        Kind::Null => Some("the input is null, as it is when none is given".to_owned()),
+        // A function with one parameter takes that value itself, which its author need not know.
+        Kind::Object if whole != "object" && input.len() == 1 => {
+            let (_, value) = input.entries().next()?;
+            Some(format!(
+                "the input is the value itself, without a name: {}",
+                super::shortened(value.as_text(), 60)
+            ))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_calls_its_component_is_left_out() {
+        let check = |message, expected| {
+            assert_eq!(without_component(message, "/shop/price"), expected);
+        };
+        check("/price failed: ValueError: none", "ValueError: none");
+        check("/shop/price failed: none", "none");
+        check("/ice failed: none", "/ice failed: none");
+        check("it failed: none", "it failed: none");
+        check("", "");
+    }
+
+    #[test]
+    fn what_is_not_found_is_named_as_flows_name_it() {
+        let check = |name: &str, nearest: &[&str], expected: Option<&str>| {
+            let data = serde_json::json!({ "component": name, "nearest": nearest });
+            let error = ErrorCode::COMPONENT_NOT_FOUND
+                .error("there is none")
+                .with_data(data.into());
+            assert_eq!(not_found(&error, "/trip/csot").as_deref(), expected);
+        };
+        let near = "there is no component /trip/csot; did you mean /trip/cost?";
+        check("/csot", &["/cost"], Some(near));
+        let none = "there is no component /trip/csot";
+        check("/csot", &["/nap"], Some(none));
+        check("/csot", &[], Some(none));
+        check("/elsewhere", &["/cost"], None);
+    }
 }

@@ -60,7 +60,7 @@ output: { $step: send }
     7 |     component: /python/send
       |                ^^^^^^^^^^^^
       |
-    hint: add it to `routes` in the config; the plugins are: builtin
+    hint: there is no config beside the flow or in the current folder: write a stepflow-config.yml with the plugin, or name one with --config
 
     error[E0403]: step "send": there is no step "fetsh"
      --> flow.yaml:8:21
@@ -134,6 +134,28 @@ fn an_input_that_does_not_fit() {
       /name: must be a string
     hint: see `inputSchema` in the flow
     "#);
+}
+
+#[test]
+fn no_input_where_one_is_needed() {
+    let sandbox = Sandbox::with_server();
+    assert_snapshot!(stderr(&sandbox, &["run", "flow.yaml"]), @"
+    error: the flow needs an input, and none was given
+    hint: give it with --input FILE or --input-json JSON, or on stdin; `inputSchema` in the flow says what it is
+    ");
+}
+
+#[test]
+fn a_path_to_no_plugin() {
+    let check = |component: &str, hint: &str| {
+        let sandbox = Sandbox::with_server();
+        let said = stderr(&sandbox, &["call", component, "1"]);
+        let problem = format!("error: no route leads from {component} to a plugin\n");
+        assert_eq!(said, format!("{problem}hint: {hint}\n"));
+    };
+    check("/builtn/noop", "did you mean /builtin/noop?");
+    let names = "a path begins with the name of a plugin; there are: builtin, sh";
+    check("/elsewhere/x", names);
 }
 
 #[test]
