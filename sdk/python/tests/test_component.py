@@ -164,7 +164,7 @@ def wrapping(function):
         (anything, None, None),
         (nothing, {"ignored": 1}, "nothing"),
         (fields, {"a": 1}, [1, 1.5, None, [1, 2]]),
-        (fields, {"a": 1, "b": 2, "c": [3], "d": [4], "e": 5}, [1, 2.0, [3], [4]]),
+        (fields, {"a": 1, "b": 2, "c": [3], "d": [4]}, [1, 2.0, [3], [4]]),
         (
             fields_of_structs,
             {"point": {"x": 1}, "model": {"name": "n", "years": 3}},
@@ -501,6 +501,7 @@ def test_names_and_descriptions_come_from_the_function_or_the_decorator():
                     },
                 },
                 "required": [],
+                "additionalProperties": False,
             },
             {"type": "array"},
         ),
@@ -679,3 +680,13 @@ def test_a_type_of_the_function_around_is_understood():
         return input.n
 
     assert over(local).output("/local", {"n": 2}) == 2
+
+
+def test_a_field_that_no_parameter_has_is_a_mistake() -> None:
+    def price(net: float, discount: float = 0.0) -> float:
+        return net * (1 - discount)
+
+    error = over(price).error("/price", {"net": 1.0, "dsicount": 0.1})
+    assert error["code"] == -32003
+    assert error["data"]["violations"][0]["pointer"] == "/dsicount"
+    assert described(price)["input_schema"]["additionalProperties"] is False

@@ -225,7 +225,8 @@ def _input_type(name: str, fields: list[inspect.Parameter], hints: _Hints) -> An
         else (it.name, _shown(hints.of(it.name)), _default(it.default))
         for it in fields
     ]
-    return msgspec.defstruct(f"{name}_input", members, kw_only=True)
+    # As in any call of the function, a name it does not have is a mistake.
+    return msgspec.defstruct(f"{name}_input", members, kw_only=True, forbid_unknown_fields=True)
 
 
 def _default(value: Any) -> Any:
