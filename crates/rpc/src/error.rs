@@ -30,6 +30,8 @@ impl ErrorCode {
     pub const INTERNAL: ErrorCode = ErrorCode(-32603);
     /// The answer is larger than the caller takes.
     pub const RESOURCE_UNAVAILABLE: ErrorCode = ErrorCode(-32005);
+    /// The caller may not do this.
+    pub const PERMISSION_DENIED: ErrorCode = ErrorCode(-32007);
     /// The session is not known here any more.
     pub const SESSION_EXPIRED: ErrorCode = ErrorCode(-32010);
     /// Too much at once; the same request may succeed later.

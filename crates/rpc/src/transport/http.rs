@@ -11,6 +11,7 @@
 
 pub mod client;
 mod failure;
+pub mod server;
 
 pub use failure::Failure;
 pub use failure::Kind;
