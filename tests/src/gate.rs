@@ -96,8 +96,11 @@ impl Visitor {
     /// Waits until it leaves without being let through, and returns its last words.
     pub async fn gone(mut self) -> String {
         let mut words = String::new();
-        soon("the component leaves", self.stream.read_to_string(&mut words))
-            .await
-            .map_or_else(|_| String::new(), |_| words)
+        soon(
+            "the component leaves",
+            self.stream.read_to_string(&mut words),
+        )
+        .await
+        .map_or_else(|_| String::new(), |_| words)
     }
 }

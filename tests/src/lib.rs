@@ -6,6 +6,7 @@
 //! - [`environment`]: where the programs are that tests start
 //! - [`gate`]: a meeting point of a test and a component, whatever process that runs in
 //! - [`process`]: processes that a test started, directly or not, and their end
+//! - [`program`]: the program `stepflow` as a user runs it
 //! - [`runtime`]: plugins and an engine around them
 //! - [`server`]: the components of the test server in Rust; `servers/test_server.py` has the same in Python
 //! - [`wire`]: a connection to a test server, over each transport
@@ -18,6 +19,7 @@
 pub mod environment;
 pub mod gate;
 pub mod process;
+pub mod program;
 pub mod runtime;
 pub mod server;
 pub mod wire;

@@ -112,6 +112,31 @@ impl Process {
     }
 }
 
+/// The processes below a process, at any depth.
+pub fn descendants(pid: u32) -> Vec<Process> {
+    let folders = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = folders.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let with_parents: Vec<_> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while next < found.len() {
+        let children = with_parents.iter().filter(|it| it.1 == found[next]);
+        found.extend(children.map(|it| it.0).collect::<Vec<_>>());
+        next += 1;
+    }
+    found
+        .into_iter()
+        .skip(1)
+        .filter_map(Process::open)
+        .collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok()
+}
+
 /// Sends a signal to one process, not to its group.
 pub fn kill(pid: u32, signal: Signal) {
     let number = Pid::from_raw(pid.cast_signed()).expect("a process id is not zero");

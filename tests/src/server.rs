@@ -68,10 +68,7 @@ async fn blob(context: Context, input: BlobInput) -> Result<BlobOutput, Error> {
         .put_blob(input.data)
         .await
         .map_err(Error::from_call)?;
-    let data = context
-        .get_blob(&blob_id)
-        .await
-        .map_err(Error::from_call)?;
+    let data = context.get_blob(&blob_id).await.map_err(Error::from_call)?;
     Ok(BlobOutput { blob_id, data })
 }
 

@@ -225,11 +225,7 @@ impl Session {
     }
 
     /// Calls a component.
-    pub async fn execute(
-        &self,
-        component: &str,
-        input: Value,
-    ) -> Result<ExecuteResult, CallError> {
+    pub async fn execute(&self, component: &str, input: Value) -> Result<ExecuteResult, CallError> {
         self.execute_as(params(component, input)).await
     }
 

@@ -12,21 +12,6 @@ async fn start_and_stop(program: Program) {
     runtime.shut_down().await;
 }
 
-/// The children of this process, by their command lines.
-fn children() -> Vec<String> {
-    let own = std::process::id().to_string();
-    let is_child = |folder: &std::path::Path| {
-        let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        parent.is_some_and(|parent| parent.trim() == own)
-    };
-    let folders = std::fs::read_dir("/proc").unwrap().flatten();
-    folders
-        .filter(|entry| is_child(&entry.path()))
-        .map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
-        .collect()
-}
-
 // req: stdio.no-growth
 #[tokio::test]
 async fn fifty_starts_and_stops_leave_no_file_and_no_process() {
@@ -40,5 +25,6 @@ async fn fifty_starts_and_stops_leave_no_file_and_no_process() {
         start_and_stop(Program::Python).await;
     }
     assert_eq!(process::open_files(), files, "open files");
-    assert_eq!(children(), Vec::<String>::new(), "the guards too are gone");
+    let left = process::descendants(std::process::id());
+    assert!(left.is_empty(), "the guards too are gone: {left:?}");
 }

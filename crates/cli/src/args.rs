@@ -96,14 +96,17 @@ pub enum Command {
 /// The outcome is JSON on stdout: `{"outcome": "success", "result": …}`, `{"outcome": "skipped"}` or
 /// `{"outcome": "failed", "error": …}`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    display_name = "stepflow",
+    after_help = "\
 Examples:
   stepflow run flow.yaml --input input.json
   stepflow run --flow flow.yaml --input-yaml 'name: Ada'
   echo '{\"name\": \"Ada\"}' | stepflow run flow.yaml
   stepflow run flow.yaml --variables-json '{\"model\": \"small\"}' --output result.yaml
 
-Without an input option, stdin is read, unless it is a terminal; nothing there means null.")]
+Without an input option, stdin is read, unless it is a terminal; nothing there means null."
+)]
 #[command(group(ArgGroup::new("which_flow").required(true)))]
 pub struct Run {
     /// The flow, YAML or JSON
@@ -134,11 +137,14 @@ impl Run {
 ///
 /// Nothing is started. Exits with 2 if there is any error.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    display_name = "stepflow",
+    after_help = "\
 Examples:
   stepflow validate flow.yaml
   stepflow validate flow.yaml --config production/stepflow-config.yml
-  stepflow validate                                the config of the current folder")]
+  stepflow validate                                the config of the current folder"
+)]
 pub struct Validate {
     /// The flow, YAML or JSON
     #[arg(value_name = "FLOW", value_hint = ValueHint::FilePath)]
@@ -164,11 +170,14 @@ impl Validate {
 /// Starts every component server of the config and asks it. A plugin that does not start is shown as broken; the others
 /// are listed all the same, and the exit code is 1.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    display_name = "stepflow",
+    after_help = "\
 Examples:
   stepflow list-components
   stepflow list-components --schemas --format yaml
-  stepflow list-components --format json | jq -r '.plugins[].components[]?.paths[]'")]
+  stepflow list-components --format json | jq -r '.plugins[].components[]?.paths[]'"
+)]
 pub struct ListComponents {
     #[command(flatten)]
     pub config: ConfigArg,
@@ -196,11 +205,14 @@ pub enum ListFormat {
 ///
 /// The call goes the way of a step: routes, checks against schemas, retries and call backs.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    display_name = "stepflow",
+    after_help = "\
 Examples:
   stepflow call /python/add '{\"a\": 1, \"b\": 2}'
   stepflow call create_messages --input-yaml 'user_prompt: Hello'
-  stepflow call /python/total --input prices.json --config stepflow-config.yml")]
+  stepflow call /python/total --input prices.json --config stepflow-config.yml"
+)]
 pub struct Call {
     /// The component's path; a bare name is a built-in
     pub component: String,
@@ -263,6 +275,7 @@ pub struct VariableArgs {
 
 /// Where the outcome goes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArg {
     /// Write the outcome to this file instead of stdout: YAML if it ends so, else JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -3,6 +3,8 @@
 use std::pin::pin;
 
 use stepflow_engine::Engine;
+use stepflow_engine::Event;
+use stepflow_engine::Events;
 use stepflow_engine::Finished;
 use stepflow_engine::Request;
 use stepflow_flow::outcome::Outcome;
@@ -12,6 +14,7 @@ use stepflow_store::journal::Entry;
 use stepflow_store::journal::Record;
 
 use crate::commands::Context;
+use crate::progress;
 use crate::progress::Progress;
 use crate::report::CliError;
 use crate::report::Exit;
@@ -39,8 +42,10 @@ pub async fn drive(
     tracing::info!(run_id = %run.id(), flow_id = %plan.flow_id(), "the run starts");
     let handle = run.handle();
     let mut progress = Progress::start(&plan, &context.screen);
-    let mut events = progress.is_visible().then(|| run.events());
+    let mut events = progress.as_ref().map(|_| run.events());
     let mut run = pin!(run);
+    let mut patience = pin!(tokio::time::sleep(progress::PATIENCE));
+    let mut is_shown = false;
     let mut interrupted = None;
     let finished = loop {
         tokio::select! {
@@ -48,14 +53,18 @@ pub async fn drive(
                 interrupted = Some(signal);
                 handle.cancel(format!("stopped by {}", signal.name()));
             }
-            event = async { events.as_mut()?.next().await }, if events.is_some() => match event {
-                Some(event) => progress.show(&event),
+            () = &mut patience, if !is_shown => {
+                is_shown = true;
+                progress.iter_mut().for_each(|progress| progress.show(&context.screen));
+            }
+            event = next(&mut events), if events.is_some() => match event {
+                Some(event) => progress.iter_mut().for_each(|progress| progress.apply(&event)),
                 None => events = None,
             },
             finished = &mut run => break finished,
         }
     };
-    progress.end();
+    drop(progress);
     let finished = finished?;
     if let Some(signal) = interrupted {
         return Ok(Ended::Interrupted(signal));
@@ -64,6 +73,10 @@ pub async fn drive(
         explain(engine, &plan, &finished, context).await;
     }
     Ok(Ended::Finished(Box::new(finished)))
+}
+
+async fn next(events: &mut Option<Events>) -> Option<Event> {
+    events.as_mut()?.next().await
 }
 
 /// The exit code of an outcome.

@@ -25,7 +25,7 @@ const SAFE: &[&str] = &[
 ];
 
 /// What the process was started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     /// Every variable.
     pub variables: Vec<(OsString, OsString)>,
@@ -67,4 +67,16 @@ impl Environment {
 /// Whether a variable holds no secret and is given to children unasked.
 pub fn is_safe(name: &str) -> bool {
     SAFE.contains(&name) || name.starts_with("LC_")
+}
+
+// Values may be secrets; only names are shown.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Environment")
+            .field("variables", &names)
+            .field("folder", &self.folder)
+            .field("cores", &self.cores)
+            .finish()
+    }
 }

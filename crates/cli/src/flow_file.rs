@@ -112,11 +112,9 @@ impl<'o> Offer<'o> {
             return None;
         }
         if !self.routes.reaches(path) {
-            let plugins: Vec<_> = self.options.plugins.keys().map(String::as_str).collect();
-            let plugins = plugins.join(", ");
             return Some(Problem {
                 message: format!("no route leads from {path} to a plugin"),
-                hint: format!("add it to `routes` in the config; the plugins are: {plugins}"),
+                hint: self.way_in(path),
             });
         }
         // A route with conditions may lead elsewhere once there is an input.
@@ -124,6 +122,18 @@ impl<'o> Offer<'o> {
         let plugin = self.options.plugins.get(target.plugin);
         let is_builtin = matches!(plugin, Some(Plugin::Builtin));
         is_builtin.then(|| self.no_builtin(&target.component))?
+    }
+
+    /// What to add to the config.
+    fn way_in(&self, path: &str) -> String {
+        let mut plugins = self.options.plugins.iter();
+        let has_builtins = plugins.any(|(_, plugin)| matches!(plugin, Plugin::Builtin));
+        if path.starts_with("/builtin/") && !has_builtins {
+            return "add `builtin: { type: builtin }` to `plugins` in the config".to_owned();
+        }
+        let names: Vec<_> = self.options.plugins.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        format!("add it to `routes` in the config; the plugins are: {names}")
     }
 
     fn no_builtin(&self, component: &str) -> Option<Problem> {

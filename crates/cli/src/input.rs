@@ -95,12 +95,19 @@ fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
 
 fn parse_json(name: &str, text: &str) -> Result<Value, CliError> {
     Value::parse(text).map_err(|error| {
-        let place = match &error {
-            ValueError::Syntax(error) => format!(":{}:{}", error.line(), error.column()),
-            ValueError::NotFinite { .. } => String::new(),
+        let (place, why) = match &error {
+            ValueError::Syntax(error) => {
+                let place = format!(":{}:{}", error.line(), error.column());
+                let why = error.to_string();
+                // The place is told already.
+                let why = why.split(" at line ").next().unwrap_or_default();
+                (place, format!("not JSON: {why}"))
+            }
+            ValueError::NotFinite { .. } => (String::new(), error.to_string()),
         };
-        CliError::invalid(format!("{name}{place}: {error}"))
-            .hint("strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml")
+        CliError::invalid(format!("{name}{place}: {why}")).hint(
+            "strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml",
+        )
     })
 }
 

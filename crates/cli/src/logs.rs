@@ -19,6 +19,7 @@ use tracing::field::Visit;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::FormatEvent;
 use tracing_subscriber::fmt::FormatFields;
@@ -30,6 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Global;
 use crate::args::LogFormat;
+use crate::paint;
 use crate::report::CliError;
 use crate::report::words;
 use crate::screen::Loudness;
@@ -118,11 +120,18 @@ fn wanted(flags: &Global) -> String {
 }
 
 fn filter(wanted: &str) -> Result<EnvFilter, CliError> {
-    EnvFilter::builder().parse(wanted).map_err(|error| {
-        CliError::usage(format!("--log-level does not understand `{wanted}`"))
-            .because(error)
-            .hint("it is off, error, warn, info, debug, trace, or a list such as warn,stepflow_rpc=debug")
-    })
+    let refused = || {
+        let hint =
+            "it is off, error, warn, info, debug, trace, or a list such as warn,stepflow_rpc=debug";
+        CliError::usage(format!("--log-level does not understand `{wanted}`")).hint(hint)
+    };
+    // Without this a misspelled level would be taken for the name of a module.
+    let is_level = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
+    if !wanted.split(',').all(is_level) {
+        return Err(refused());
+    }
+    let filter = EnvFilter::builder().parse(wanted);
+    filter.map_err(|error| refused().because(error))
 }
 
 /// `warning: message key=value`; what components print with their plugin's name before it.
@@ -135,60 +144,71 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
         if event.metadata().target() == OUTPUT {
-            let mut said = Said::default();
-            event.record(&mut said);
-            return writeln!(writer, "{}", said.line());
+            return writeln!(writer, "{}", said.by_component());
         }
-        let (colour, level) = match *event.metadata().level() {
-            Level::ERROR => (91, "error"),
-            Level::WARN => (93, "warning"),
-            Level::INFO => (96, "info"),
-            Level::DEBUG => (94, "debug"),
-            Level::TRACE => (95, "trace"),
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "info",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
         };
-        write!(writer, "\x1b[1;{colour}m{level}\x1b[0m\x1b[1m:\x1b[0m ")?;
-        context
-            .field_format()
-            .format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        writeln!(writer, "{} {}", paint::label(level), said.by_runtime())
     }
 }
 
-/// What a component said.
+/// What an event says.
 #[derive(Default)]
 struct Said {
-    plugin: String,
-    step: String,
     message: String,
-    data: String,
+    fields: Vec<(&'static str, String)>,
 }
 
 impl Said {
-    fn line(&self) -> String {
-        let mut line = format!("\x1b[2m{}", self.plugin);
-        if !self.step.is_empty() {
-            let _ = write!(line, " {}", self.step);
+    fn field(&self, wanted: &str) -> &str {
+        let found = self.fields.iter().find(|(name, _)| *name == wanted);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// `plugin step | message`
+    fn by_component(&self) -> String {
+        let mut from = self.field("plugin").to_owned();
+        if !self.field("step").is_empty() {
+            let _ = write!(from, " {}", self.field("step"));
         }
-        let _ = write!(line, " |\x1b[0m {}", self.message);
+        let mut line = format!("{} {}", paint::dim(&format!("{from} |")), self.message);
         // Which stream a line was printed on is of no interest to people.
-        if !self.data.is_empty() && !self.data.starts_with("{\"stream\":") {
-            let _ = write!(line, " {}", self.data);
+        let data = self.field("data");
+        if !data.is_empty() && !data.starts_with("{\"stream\":") {
+            let _ = write!(line, " {data}");
         }
         line
     }
 
-    fn set(&mut self, name: &str, value: String) {
+    /// `message key=value`, and what more lines the message has below that.
+    fn by_runtime(&self) -> String {
+        let mut lines = self.message.lines();
+        let mut text = lines.next().unwrap_or_default().to_owned();
+        for (name, value) in &self.fields {
+            let _ = write!(text, " {}{value}", paint::dim(&format!("{name}=")));
+        }
+        for line in lines {
+            let _ = write!(text, "\n{line}");
+        }
+        text
+    }
+
+    fn set(&mut self, name: &'static str, value: String) {
         match name {
-            "plugin" => self.plugin = value,
-            "step" => self.step = value,
             "message" => self.message = value,
-            "data" => self.data = value,
-            _ => {}
+            _ => self.fields.push((name, value)),
         }
     }
 }

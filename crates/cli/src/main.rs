@@ -6,7 +6,8 @@
 //! - [`config`]: the config file → options; [`environment`]: the only look at the process's surroundings
 //! - [`flow_file`], [`input`]: what a run is made of; [`assemble`]: parts → a runtime; [`drive`]: a run to its end
 //! - [`report`]: typed errors → words, hints, exit codes; [`output`]: results on stdout
-//! - [`screen`], [`logs`], [`progress`], [`secrets`]: everything that goes to stderr, scrubbed
+//! - [`screen`], [`logs`], [`progress`], [`secrets`], [`paint`]: everything that goes to stderr, scrubbed
+//! - [`json_text`], [`yaml_text`]: values as text for people
 //! - [`signals`]: Ctrl-C and its kin
 
 mod args;
@@ -20,6 +21,7 @@ mod input;
 mod json_text;
 mod logs;
 mod output;
+mod paint;
 mod progress;
 mod report;
 mod screen;

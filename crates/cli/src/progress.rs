@@ -1,11 +1,12 @@
-//! How far a run is, on one line of a terminal. Hidden where stderr is none, or where quiet is wanted.
+//! How far a run is, on one line of a terminal. Hidden where stderr is none or quiet is wanted, and not shown at all for
+//! what is over in a moment.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use indicatif::ProgressBar;
-use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 use stepflow_engine::Event;
 use stepflow_flow::plan::Plan;
@@ -15,38 +16,72 @@ use stepflow_store::journal::Entry;
 use crate::screen::Loudness;
 use crate::screen::Screen;
 
+/// How long something takes before people want to know what it is.
+pub const PATIENCE: Duration = Duration::from_millis(400);
+
 /// How many running steps are named.
 const NAMED: usize = 4;
 
-/// The line.
+/// A line that turns and is gone when this is.
+#[derive(Debug)]
+struct Line(ProgressBar);
+
+impl Line {
+    fn show(screen: &Screen, message: String) -> Line {
+        let bar = screen.bars.add(ProgressBar::new_spinner());
+        let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
+        bar.set_style(style.expect("the template is a constant"));
+        bar.set_message(message);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Line(bar)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Whether a line would be seen.
+fn is_visible(screen: &Screen) -> bool {
+    screen.loudness >= Loudness::Normal && !screen.bars.is_hidden()
+}
+
+/// Shows what is being waited for, for as long as it is polled.
+pub async fn wait(screen: &Screen, message: &str) -> Infallible {
+    tokio::time::sleep(PATIENCE).await;
+    let _line = is_visible(screen).then(|| Line::show(screen, message.to_owned()));
+    std::future::pending().await
+}
+
+/// The steps of a run that are running, and how many have ended.
 #[derive(Debug)]
 pub struct Progress {
-    bar: ProgressBar,
     plan: Plan,
     running: IndexMap<StepIdx, u32>,
     ended: usize,
+    line: Option<Line>,
 }
 
 impl Progress {
-    /// A line for a run of this plan.
-    pub fn start(plan: &Plan, screen: &Screen) -> Progress {
-        let bar = spinner(screen);
-        bar.set_message(format!("0/{} steps", plan.steps().len()));
-        Progress {
-            bar,
+    /// The progress of a run that has not begun; `None` if nobody would see it.
+    pub fn start(plan: &Plan, screen: &Screen) -> Option<Progress> {
+        is_visible(screen).then(|| Progress {
             plan: plan.clone(),
             running: IndexMap::new(),
             ended: 0,
-        }
+            line: None,
+        })
     }
 
-    /// Whether anybody sees it.
-    pub fn is_visible(&self) -> bool {
-        !self.bar.is_hidden()
+    /// Shows the line from now on.
+    pub fn show(&mut self, screen: &Screen) {
+        self.line = Some(Line::show(screen, self.text()));
     }
 
-    /// Shows what happened.
-    pub fn show(&mut self, event: &Event) {
+    /// Takes note of what happened.
+    pub fn apply(&mut self, event: &Event) {
         let Event::Recorded { entry, .. } = event else {
             return;
         };
@@ -60,55 +95,25 @@ impl Progress {
             }
             _ => return,
         }
-        self.bar.set_message(self.line());
+        if let Some(line) = &self.line {
+            line.0.set_message(self.text());
+        }
     }
 
-    fn line(&self) -> String {
+    fn text(&self) -> String {
         let name = |(step, attempt): (&StepIdx, &u32)| {
             let id: &Arc<str> = &self.plan.step(*step).id;
-            if *attempt > 1 {
-                format!("{id} (attempt {attempt})")
-            } else {
-                id.to_string()
+            match attempt {
+                1 => id.to_string(),
+                attempt => format!("{id} (attempt {attempt})"),
             }
         };
         let named: Vec<_> = self.running.iter().take(NAMED).map(name).collect();
-        let more = self.running.len().saturating_sub(NAMED);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
+        let more = match self.running.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
         };
-        format!(
-            "{}/{} steps  {}{more}",
-            self.ended,
-            self.plan.steps().len(),
-            named.join(", ")
-        )
+        let all = self.plan.steps().len();
+        format!("{}/{all} steps  {}{more}", self.ended, named.join(", "))
     }
-
-    /// Takes the line away.
-    pub fn end(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// A turning mark with a message and the time.
-pub fn spinner(screen: &Screen) -> ProgressBar {
-    let bar = screen.bars.add(ProgressBar::new_spinner());
-    if screen.loudness < Loudness::Normal {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
-    bar.set_style(style.expect("the template is a constant"));
-    if !bar.is_hidden() {
-        bar.enable_steady_tick(Duration::from_millis(100));
-    }
-    bar
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use stepflow_flow::diagnostic::Diagnostic;
 use stepflow_flow::document::Source;
 
+use crate::paint;
 use crate::screen::Screen;
 use crate::signals::Signal;
 
@@ -154,7 +155,7 @@ pub fn error(error: &CliError) -> String {
         let _ = write!(
             text,
             "\n  {} {}",
-            dim("caused by:"),
+            paint::dim("caused by:"),
             indent(cause, "    ").trim_start()
         );
     }
@@ -164,24 +165,14 @@ pub fn error(error: &CliError) -> String {
     text
 }
 
-/// `error: message`, in the colours that diagnostics have.
+/// `error: message`.
 pub fn headline(level: &str, message: &str) -> String {
-    let colour = match level {
-        "error" => 91,
-        "warning" => 93,
-        _ => 96,
-    };
-    format!("\x1b[1;{colour}m{level}\x1b[0m\x1b[1m:\x1b[0m {message}")
+    format!("{} {message}", paint::label(level))
 }
 
 /// `hint: text`.
 pub fn hint(text: &str) -> String {
     headline("hint", text)
-}
-
-/// Text of lesser weight.
-pub fn dim(text: &str) -> String {
-    format!("\x1b[2m{text}\x1b[0m")
 }
 
 /// The text with something before each line.

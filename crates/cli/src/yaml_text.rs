@@ -6,29 +6,32 @@ use stepflow_flow::value::Value;
 /// The value as a YAML document, with a line break at its end.
 pub fn print(value: &Value) -> String {
     let mut out = String::new();
-    block(&mut out, value, 0);
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out.trim_start_matches('\n').to_owned()
+    write(&mut out, value, 0);
+    out.push('\n');
+    out
 }
 
-/// Writes a value after `key:` or `-`: on the same line if it is small, else on lines of its own.
-fn block(out: &mut String, value: &Value, depth: usize) {
+/// Writes a value from where the text stands; what follows the first line is indented to the depth.
+fn write(out: &mut String, value: &Value, depth: usize) {
     match value.kind() {
         Kind::Object if !value.is_empty() => {
-            for (key, item) in value.entries() {
-                line(out, depth);
+            for (place, (key, item)) in value.entries().enumerate() {
+                start_line(out, place, depth);
                 out.push_str(&scalar(key));
                 out.push(':');
-                below(out, item, depth + 1);
+                if is_block(item) {
+                    start_line(out, 1, depth + 1);
+                } else {
+                    out.push(' ');
+                }
+                write(out, item, depth + 1);
             }
         }
         Kind::List if !value.is_empty() => {
-            for item in value.items() {
-                line(out, depth);
-                out.push('-');
-                below(out, item, depth + 1);
+            for (place, item) in value.items().iter().enumerate() {
+                start_line(out, place, depth);
+                out.push_str("- ");
+                write(out, item, depth + 1);
             }
         }
         Kind::String => out.push_str(&scalar(&value.as_str().unwrap_or_default())),
@@ -38,17 +41,16 @@ fn block(out: &mut String, value: &Value, depth: usize) {
     }
 }
 
-fn below(out: &mut String, value: &Value, depth: usize) {
-    let is_block = matches!(value.kind(), Kind::Object | Kind::List) && !value.is_empty();
-    if !is_block {
-        out.push(' ');
-    }
-    block(out, value, depth);
+fn is_block(value: &Value) -> bool {
+    matches!(value.kind(), Kind::Object | Kind::List) && !value.is_empty()
 }
 
-fn line(out: &mut String, depth: usize) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n("  ", depth));
+/// The first item stands where the text stands already.
+fn start_line(out: &mut String, place: usize, depth: usize) {
+    if place > 0 {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    }
 }
 
 /// Plain where YAML reads the same text back, else in quotes as JSON has them, which YAML reads too.
@@ -89,7 +91,8 @@ mod tests {
         let value =
             Value::parse(r#"{"a":{"b":[1.50,{"c":null}],"e":[]},"no":"yes","t":"two\nlines"}"#)
                 .unwrap();
-        let expected = "a:\n  b:\n    - 1.50\n    -\n      c: null\n  e: []\n\"no\": \"yes\"\nt: \"two\\nlines\"\n";
+        let expected =
+            "a:\n  b:\n    - 1.50\n    - c: null\n  e: []\n\"no\": \"yes\"\nt: \"two\\nlines\"\n";
         assert_eq!(print(&value), expected);
         assert_eq!(read_back(expected), value);
     }

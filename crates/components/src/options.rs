@@ -1,6 +1,7 @@
 //! What the configuration says, as plain data: the cli reads it from files, tests write it down.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ pub enum Behavior {
 }
 
 /// A component server that the runtime starts and talks to over its stdin and stdout.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stdio {
     /// A path, or a name looked up in the `PATH` of `environment`.
     pub command: OsString,
@@ -94,6 +95,20 @@ pub struct Stdio {
     pub limits: Limits,
     /// When it is started again.
     pub restart: Restart,
+}
+
+// Arguments and values of the environment may be secrets.
+impl fmt::Debug for Stdio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Stdio")
+            .field("command", &self.command)
+            .field("n_arguments", &self.arguments.len())
+            .field("environment", &names)
+            .field("folder", &self.folder)
+            .field("instances", &self.instances)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The bounds of a plugin.

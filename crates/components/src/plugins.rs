@@ -239,6 +239,11 @@ impl Local {
         component: &str,
         invocation: Invocation,
     ) -> BoxFuture<'static, Result<Completion, Failure>> {
+        // A route such as `/{*component}` leaves a built-in with its full path.
+        let component = match &self.kind {
+            Kind::Builtin(_) => component.strip_prefix("/builtin").unwrap_or(component),
+            Kind::Mock(_) => component,
+        };
         let checked = schemas::check(
             self.schemas.input(component),
             &invocation.input,

@@ -28,14 +28,21 @@ const PROMISE: Duration = Duration::from_secs(1);
 const GUARD: Duration = Duration::from_secs(10);
 
 /// Kills the process under twenty calls; returns who was there, and what became of the calls.
-async fn kill_under_twenty(runtime: &Runtime, gate: &Gate, what: &str) -> (Vec<Hello>, Vec<Outcome>) {
+async fn kill_under_twenty(
+    runtime: &Runtime,
+    gate: &Gate,
+    what: &str,
+) -> (Vec<Hello>, Vec<Outcome>) {
     let calls = (0..20).map(|number| {
         let input = gate.input_until(&number.to_string(), 2);
         runtime.call("/it/gate", input)
     });
     let kill = async {
         let visitors = gate.take(20).await;
-        let hellos: Vec<_> = visitors.iter().map(|visitor| visitor.hello.clone()).collect();
+        let hellos: Vec<_> = visitors
+            .iter()
+            .map(|visitor| visitor.hello.clone())
+            .collect();
         process::kill(hellos[0].pid, Signal::KILL);
         (Instant::now(), hellos)
     };
@@ -171,7 +178,10 @@ async fn a_server_that_closes_one_end_is_ended_and_replaced() {
 async fn what_a_server_leaves_behind_is_ended_and_keeps_nobody_waiting() {
     let runtime = Runtime::of(Program::File("raw.py", &[]));
     // The process is gone, but its child holds stdout open.
-    let failed = runtime.attempt("/it/leave_child", Value::null()).await.unwrap_err();
+    let failed = runtime
+        .attempt("/it/leave_child", Value::null())
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, Class::Unknown, "{failed:?}");
     runtime.mark().all_gone().await;
     success(&runtime.call("/it/pid", Value::null()).await);
@@ -209,7 +219,11 @@ async fn a_server_that_dies_at_its_start_is_given_up_with_its_last_words() {
                 assert!(error.message.contains(word), "{word}: {error}");
             }
         }
-        assert_eq!(starts(&runtime), 4, "one start and three restarts, after {habit:?}");
+        assert_eq!(
+            starts(&runtime),
+            4,
+            "one start and three restarts, after {habit:?}"
+        );
         // From now on calls fail fast, and nothing is started for them.
         failure(&runtime.call("/it/echo", value("1")).await);
         assert_eq!(starts(&runtime), 4);
@@ -221,7 +235,9 @@ async fn a_server_that_dies_at_its_start_is_given_up_with_its_last_words() {
 #[tokio::test]
 async fn a_start_that_fails_says_what_was_tried() {
     let failing = async |change: fn(&mut stepflow_components::options::Stdio)| {
-        let runtime = Setup::default().plugin_with("it", Program::Rust, change).start();
+        let runtime = Setup::default()
+            .plugin_with("it", Program::Rust, change)
+            .start();
         let outcome = runtime.call("/it/echo", value("1")).await;
         let message = failure(&outcome).message.clone();
         runtime.shut_down().await;

@@ -35,7 +35,11 @@ async fn an_answer_over_the_limit_costs_its_call_alone() {
         for size in [LIMIT + 1, 10 * LIMIT] {
             let input = from(json!({"size": size, "place": place}));
             let failed = runtime.attempt("/it/exact", input).await.unwrap_err();
-            assert_eq!(failed.class, Class::Component, "the work was done: {failed:?}");
+            assert_eq!(
+                failed.class,
+                Class::Component,
+                "the work was done: {failed:?}"
+            );
             let says = format!("{size} bytes is over the limit of {LIMIT}");
             assert!(failed.error.message.contains(&says), "{}", failed.error);
         }
@@ -85,7 +89,9 @@ async fn a_server_of_ours_keeps_to_the_runtimes_limit() {
         let setup = setup.plugin_with("it", program, |it| it.limits.max_message_bytes = 10_000);
         let runtime = setup.start();
         success(&runtime.call("/it/big", from(json!({"bytes": 9_000}))).await);
-        let failed = runtime.attempt("/it/big", from(json!({"bytes": 10_000}))).await;
+        let failed = runtime
+            .attempt("/it/big", from(json!({"bytes": 10_000})))
+            .await;
         let failed = failed.unwrap_err();
         assert_eq!(failed.error.code, -32005, "{failed:?}");
         assert!(failed.error.message.contains("10000"), "{}", failed.error);

@@ -82,7 +82,9 @@ async fn ten_megabytes_on_stderr_before_an_answer() {
     }
     // In one piece, without a line break.
     let runtime = Runtime::of(Program::File("raw.py", &[]));
-    let outcome = runtime.call("/it/stderr", from(json!({"bytes": 10 * MEGABYTE}))).await;
+    let outcome = runtime
+        .call("/it/stderr", from(json!({"bytes": 10 * MEGABYTE})))
+        .await;
     assert_eq!(success(&outcome).as_u64(), Some(10 * MEGABYTE as u64));
     runtime.shut_down().await;
 }

@@ -42,8 +42,15 @@ async fn text_between_answers_costs_nothing() {
 async fn what_a_component_prints_does_not_reach_the_wire() {
     for program in [Program::Rust, Program::Python] {
         let runtime = Runtime::of(program);
-        for stdout in ["a line\n", "no line break", "{\"half\":", "{\"jsonrpc\":\"2.0\"}\n"] {
-            let outcome = runtime.call("/it/noise", from(json!({"stdout": stdout}))).await;
+        for stdout in [
+            "a line\n",
+            "no line break",
+            "{\"half\":",
+            "{\"jsonrpc\":\"2.0\"}\n",
+        ] {
+            let outcome = runtime
+                .call("/it/noise", from(json!({"stdout": stdout})))
+                .await;
             assert_eq!(success(&outcome), &value("0"), "{stdout}");
         }
         runtime.shut_down().await;
@@ -83,17 +90,33 @@ async fn an_answer_that_is_none_fails_its_call_alone() {
     let before = pid(&runtime).await;
     // (what the server writes, what the error must say)
     for (text, says) in [
-        (r#"{"jsonrpc":"2.0","id":THE_ID,"result":{}}"#, "neither `output` nor `skipped`"),
+        (
+            r#"{"jsonrpc":"2.0","id":THE_ID,"result":{}}"#,
+            "neither `output` nor `skipped`",
+        ),
         (r#"{"jsonrpc":"2.0","id":THE_ID,"result":7}"#, "wrong shape"),
-        (r#"{"jsonrpc":"2.0","id":THE_ID,"error":"boom"}"#, "cannot be read"),
+        (
+            r#"{"jsonrpc":"2.0","id":THE_ID,"error":"boom"}"#,
+            "cannot be read",
+        ),
         (r#"{"jsonrpc":"2.0","id":THE_ID}"#, "cannot be read"),
-        (r#"{"jsonrpc":"2.0","id":THE_ID,"result":{"output":1e}}"#, "cannot be read"),
-        (r#"{"jsonrpc":"2.0","id":THE_ID,"result":1,"error":{"code":1,"message":"m"}}"#, ""),
+        (
+            r#"{"jsonrpc":"2.0","id":THE_ID,"result":{"output":1e}}"#,
+            "cannot be read",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":THE_ID,"result":1,"error":{"code":1,"message":"m"}}"#,
+            "",
+        ),
     ] {
         let input = from(json!({"text": text}));
         let failed = runtime.attempt("/it/line", input).await.unwrap_err();
         assert_eq!(failed.class, Class::Component, "{text}: {failed:?}");
-        assert!(failed.error.message.contains(says), "{text}: {}", failed.error);
+        assert!(
+            failed.error.message.contains(says),
+            "{text}: {}",
+            failed.error
+        );
     }
     for stranger in [
         r#"{"jsonrpc":"2.0","id":"nobody","result":{"output":1}}"#,

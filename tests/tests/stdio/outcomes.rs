@@ -20,7 +20,9 @@ const PROGRAMS: [Program; 2] = [Program::Rust, Program::Python];
 async fn a_component_that_skips_itself_skips_the_flow() {
     for program in PROGRAMS {
         let runtime = Runtime::of(program);
-        let outcome = runtime.call("/it/skip", from(json!({"reason": "nothing new"}))).await;
+        let outcome = runtime
+            .call("/it/skip", from(json!({"reason": "nothing new"})))
+            .await;
         assert!(matches!(outcome, Outcome::Skipped { .. }), "{outcome:?}");
         runtime.shut_down().await;
     }
@@ -60,13 +62,17 @@ async fn input_that_does_not_fit_is_refused_with_pointers_and_never_tried_again(
         let keys = "onError: {action: retry, maxRetries: 5}";
         for (input, pointer) in [
             (json!({"name": "a", "count": "1"}), "/count"),
-            (json!({"name": "a", "count": 1, "tags": ["x", 7]}), "/tags/1"),
+            (
+                json!({"name": "a", "count": 1, "tags": ["x", 7]}),
+                "/tags/1",
+            ),
         ] {
             let outcome = runtime.call_as("/it/typed", keys, from(input)).await;
             let error = failure(&outcome);
             assert_eq!(error.code, -32003, "{error}");
             let data = error.data.as_ref().unwrap();
-            let found = data.index(0).unwrap().get("pointer").unwrap();
+            let found = data.get("violations").unwrap().index(0).unwrap();
+            let found = found.get("pointer").unwrap();
             assert_eq!(found.as_str().as_deref(), Some(pointer), "{data}");
         }
         runtime.shut_down().await;
@@ -144,10 +150,8 @@ async fn a_cancelled_run_reaches_its_components() {
         let gate = Gate::open(setup.home());
         let runtime = setup.start();
         let flow = "steps: [{id: a, component: /it/gate, input: {$input: $}}]\noutput: {$step: a}";
-        let request = stepflow_engine::Request::new(
-            stepflow_tests::runtime::plan(flow),
-            gate.input("a"),
-        );
+        let request =
+            stepflow_engine::Request::new(stepflow_tests::runtime::plan(flow), gate.input("a"));
         let run = runtime.engine.run(request).unwrap();
         let handle = run.handle();
         let cancel = async {
@@ -172,7 +176,9 @@ async fn blobs_of_components_are_the_runtimes() {
         output: {$step: get}
     ";
     let setup = Setup::default();
-    let setup = setup.plugin("rust", Program::Rust).plugin("python", Program::Python);
+    let setup = setup
+        .plugin("rust", Program::Rust)
+        .plugin("python", Program::Python);
     let runtime = setup.start();
     let input = from(json!({"n": 9_007_199_254_740_993_u64, "f": 1.0, "s": "é"}));
     let finished = runtime.run(flow, input.clone()).await;

@@ -1,6 +1,8 @@
 //! `stepflow call`: one component, as the only step of a flow made for it.
 
 use stepflow_engine::Request;
+use stepflow_flow::diagnostic::Diagnostic;
+use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document::Source;
 use stepflow_flow::value::Value;
 
@@ -27,12 +29,27 @@ pub async fn call(args: Call, context: &Context) -> Result<Exit, CliError> {
 async fn prepare(args: &Call, context: &Context) -> Result<(Request, Config), CliError> {
     let config = load_config(&args.config, None, context)?;
     let source = Source::new("the call", flow_of(&args.component));
-    let (plan, _) = flow_file::check(&source, Some(&config.components)).into_plan()?;
+    let checked = flow_file::check(&source, Some(&config.components));
+    let plan = checked
+        .plan
+        .ok_or_else(|| refused(checked.found.diagnostics))?;
     let input = match &args.json {
         Some(text) => input::parse("the input", text, TextFormat::Json)?,
         None => input::read(&args.input, context).await?,
     };
     Ok((Request::new(plan, input), config))
+}
+
+/// The flow is ours: what is wrong with it is told without its text.
+fn refused(diagnostics: Vec<Diagnostic>) -> CliError {
+    let mut errors = diagnostics
+        .into_iter()
+        .filter(|found| found.severity == Severity::Error);
+    let Some(error) = errors.next() else {
+        return CliError::internal("the call can neither be made nor refused");
+    };
+    let refused = CliError::usage(error.message);
+    error.hint.into_iter().fold(refused, CliError::hint)
 }
 
 /// `{"steps":[{"id":"call","component":…,"input":{"$input":"$"}}],"output":{"$step":"call"}}`

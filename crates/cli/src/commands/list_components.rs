@@ -23,13 +23,11 @@ use crate::yaml_text;
 pub async fn list_components(args: &ListComponents, context: &Context) -> Result<Exit, CliError> {
     let config = load_config(&args.config, None, context)?;
     let runtime = assemble(config)?;
-    let spinner = progress::spinner(&context.screen);
-    spinner.set_message("asking the plugins");
     let listed = tokio::select! {
         signal = context.signals.first() => Err(CliError::interrupted(signal)),
         listings = runtime.plugins.list() => Ok(listings),
+        never = progress::wait(&context.screen, "asking the plugins") => match never {},
     };
-    spinner.finish_and_clear();
     let exit = listed.and_then(|listings| tell(&listings, args, context));
     runtime.shut_down().await;
     exit
@@ -46,9 +44,7 @@ fn tell(listings: &[Listing], args: &ListComponents, context: &Context) -> Resul
     for listing in listings {
         if let Err(failure) = &listing.components {
             exit = Exit::Failed;
-            context
-                .screen
-                .say(&failure::render_plugin(&listing.plugin, &failure.error));
+            context.screen.say(&failure::render_plugin(&failure.error));
         }
     }
     Ok(exit)

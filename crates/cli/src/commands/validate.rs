@@ -35,30 +35,21 @@ pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
 
 fn tell(all: &[Found], context: &Context) -> Exit {
     let screen = &context.screen;
-    for found in all.iter().filter(|found| !found.diagnostics.is_empty()) {
-        screen.say(&(report::diagnostics::render(found) + "\n"));
-    }
-    let names: Vec<_> = all
-        .iter()
-        .map(|found| found.source.name().to_string())
-        .collect();
+    let shown = all.iter().filter(|found| !found.diagnostics.is_empty());
+    let shown: Vec<_> = shown.map(report::diagnostics::render).collect();
+    let names: Vec<_> = all.iter().map(|found| &**found.source.name()).collect();
     let names = names.join(" and ");
     let count = report::diagnostics::count(all);
-    let is_bad = |found: &Found| {
-        found
-            .diagnostics
-            .iter()
-            .any(|it| it.severity == Severity::Error)
-    };
-    if all.iter().any(is_bad) {
-        screen.say(&report::headline("error", &format!("{names}: {count}")));
+    let mut diagnostics = all.iter().flat_map(|found| &found.diagnostics);
+    if diagnostics.any(|found| found.severity == Severity::Error) {
+        let end = report::headline("error", &format!("{names}: {count}"));
+        screen.say(&format!("{}\n{end}", shown.join("\n")));
         return Exit::Refused;
     }
-    let text = if count.is_empty() {
-        "no problems".to_owned()
+    if shown.is_empty() {
+        screen.tell(&format!("{names}: no problems"));
     } else {
-        count
-    };
-    screen.tell(&format!("{names}: {text}"));
+        screen.tell(&format!("{}\n{names}: {count}", shown.join("\n")));
+    }
     Exit::Success
 }

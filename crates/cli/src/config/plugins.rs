@@ -289,7 +289,7 @@ fn restart(reader: &mut Reader<'_>, node: Option<&Node>) -> Restart {
         restart.max_restarts = u32::try_from(count).unwrap_or(u32::MAX);
     }
     if let Some(backoff) = fields.take("backoff") {
-        restart.backoff = read_backoff(backoff, &mut reader.diagnostics);
+        restart.backoff = read_backoff(backoff, restart.backoff, &mut reader.diagnostics);
     }
     fields.finish(&mut reader.diagnostics);
     restart

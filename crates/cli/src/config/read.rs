@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stepflow_components::Options;
 use stepflow_components::options::LoadFile;
+use stepflow_components::options::Plugin;
 use stepflow_components::options::Strictness;
 use stepflow_components::options::Validate;
 use stepflow_engine::Limits;
@@ -124,6 +125,9 @@ impl Reader<'_> {
         };
         if let Some(plugins) = fields.object("plugins", &mut self.diagnostics) {
             config.components.plugins = plugins::read(self, plugins);
+            // The built-ins come with the runtime: a config that is about other plugins need not name them.
+            let builtin = config.components.plugins.entry("builtin".to_owned());
+            builtin.or_insert(Plugin::Builtin);
         }
         if let Some(routes) = fields.object("routes", &mut self.diagnostics) {
             config.components.routes = routes::read(self, routes, &config.components);
@@ -201,7 +205,7 @@ impl Reader<'_> {
             retry.transport_max_retries = u32::try_from(count).unwrap_or(u32::MAX);
         }
         if let Some(backoff) = fields.take("backoff") {
-            retry.transport = read_backoff(backoff, &mut self.diagnostics);
+            retry.transport = read_backoff(backoff, retry.transport, &mut self.diagnostics);
         }
         fields.finish(&mut self.diagnostics);
         retry

@@ -9,12 +9,12 @@ use stepflow_flow::error::FlowError;
 use stepflow_flow::value::Kind;
 use stepflow_flow::value::Value;
 
-use super::dim;
 use super::headline;
 use super::hint;
 use super::indent;
 use super::shortened;
 use super::words;
+use crate::paint::dim;
 
 /// How much of an input or of an error's data is shown; the rest is in the result.
 const SHOWN: usize = 600;
@@ -33,20 +33,15 @@ pub struct Attempt {
 /// The report, with colours.
 pub fn render(error: &FlowError, step: Option<&FailedStep>, attempts: &[Attempt]) -> String {
     let what = match step {
-        Some(step) => format!("step `{}` failed", step.step_id),
-        None => "the flow failed".to_owned(),
+        Some(step) => format!("step `{}` failed: ", step.step_id),
+        None => "the flow failed: ".to_owned(),
     };
     render_as(&what, error, step, attempts)
 }
 
-/// The same for a plugin that cannot be asked.
-pub fn render_plugin(plugin: &str, error: &FlowError) -> String {
-    render_as(
-        &format!("the plugin `{plugin}` is broken"),
-        error,
-        None,
-        &[],
-    )
+/// The same for a plugin that cannot be asked; its message names it.
+pub fn render_plugin(error: &FlowError) -> String {
+    render_as("", error, None, &[])
 }
 
 fn render_as(
@@ -58,7 +53,7 @@ fn render_as(
     let (message, hints) = split_hints(&error.message);
     let mut lines = message.lines();
     let first = lines.next().unwrap_or("no message");
-    let mut text = headline("error", &format!("{what}: {first}"));
+    let mut text = headline("error", &format!("{what}{first}"));
     for line in lines {
         let _ = write!(text, "\n  {line}");
     }
@@ -69,7 +64,12 @@ fn render_as(
     if let Some(step) = step {
         field("component", &step.component);
         if step.attempts > 1 {
-            field("attempts", &step.attempts.to_string());
+            let same = if are_alike(attempts) {
+                ", all with this error"
+            } else {
+                ""
+            };
+            field("attempts", &format!("{}{same}", step.attempts));
         }
         if let Some(input) = &step.input {
             field("input", &shortened(input.as_text(), SHOWN));
@@ -79,7 +79,8 @@ fn render_as(
         write_data(&mut text, data);
     }
     write_attempts(&mut text, attempts);
-    let advice = words::advice(error, step);
+    // Whoever made the error knows better what to do about it.
+    let advice = words::advice(error, step).filter(|_| hints.is_empty());
     for line in hints.into_iter().chain(advice) {
         let _ = write!(text, "\n{}", hint(&line));
     }
@@ -149,16 +150,22 @@ fn text_of(value: &Value) -> Option<String> {
         .map(|lines| lines.join("\n"))
 }
 
+fn are_alike(attempts: &[Attempt]) -> bool {
+    let all = attempts
+        .windows(2)
+        .all(|pair| pair[0].error == pair[1].error);
+    all && attempts.len() > 1
+}
+
 /// What went wrong each time, when that is more than the last error says.
 fn write_attempts(text: &mut String, attempts: &[Attempt]) {
-    if attempts.len() < 2 {
+    if attempts.len() < 2 || are_alike(attempts) {
         return;
     }
     for attempt in attempts {
         let message = attempt.error.message.lines().next().unwrap_or_default();
-        let took = attempt
-            .milliseconds
-            .map_or_else(String::new, |it| format!(" after {it} ms"));
+        let took = attempt.milliseconds;
+        let took = took.map_or_else(String::new, |it| format!(" after {it} ms"));
         let name = dim(&format!("attempt {}{took}:", attempt.number));
         let _ = write!(text, "\n  {name} {}", shortened(message, SHOWN));
     }

@@ -48,14 +48,17 @@ impl From<StartError> for CliError {
                 subject,
                 violations,
             } => {
-                let mut message = format!("the {subject} does not fit the flow's schema for it");
+                let mut message = match subject {
+                    Subject::Input => "the input does not fit the flow's schema".to_owned(),
+                    Subject::Variables => "the variables do not fit the flow's schema".to_owned(),
+                };
                 for violation in &violations {
                     message.push_str(&format!("\n  {violation}"));
                 }
                 let hint = match subject {
-                    Subject::Input => "the schema is the flow's `inputSchema`",
+                    Subject::Input => "see `inputSchema` in the flow",
                     Subject::Variables => {
-                        "the schema is the flow's `variables`; give values with --variables, or --env-variables"
+                        "see `variables` in the flow; give values with --variables, or --env-variables"
                     }
                 };
                 CliError::invalid(message).hint(hint)
@@ -84,6 +87,10 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
         }
         ErrorCode::TIMEOUT => {
             "give the step or the plugin a longer `timeout`, or the step an `onError`".to_owned()
+        }
+        ErrorCode::UNAVAILABLE if error.message.starts_with("the plugin") => {
+            "look at the plugin's `command`, `args` and `cwd` in the config; `stepflow list-components` tries every plugin"
+                .to_owned()
         }
         ErrorCode::OUTCOME_UNKNOWN => {
             "look whether it did its work before you run it again".to_owned()

@@ -118,11 +118,11 @@ impl Stdio {
             // The exit is about to be told in full.
             HandshakeError::Call(
                 CallError::Unknown(Closed::Exited(_)) | CallError::NotSent(Closed::Exited(_)),
-            ) => "it ended before it answered `initialize`".to_owned(),
-            other => other.to_string(),
+            ) => " ended before it answered `initialize`".to_owned(),
+            other => format!(": {other}"),
         };
         ConnectError {
-            reason: format!("{} {what}; {exit}{}", self.described(), hint(&exit)),
+            reason: format!("{}{what}; {exit}{}", self.described(), hint(&exit)),
             is_permanent,
         }
     }

@@ -118,6 +118,7 @@ impl Supervisor {
             stop: stop.clone(),
             generation: 0,
             failures: 0,
+            told: None,
         };
         let task = tokio::spawn(keeper.run());
         Supervisor {
@@ -188,6 +189,8 @@ struct Keeper {
     generation: u64,
     /// How many lives in a row ended before a sustained uptime.
     failures: u32,
+    /// The reason that was logged last.
+    told: Option<String>,
 }
 
 /// How one life of the server ended.
@@ -264,12 +267,19 @@ impl Keeper {
             return self.give_up(reason, is_permanent).await;
         }
         let delay = self.delay();
+        // A server that cannot start says the same each time: once is enough.
+        let again = if self.told.as_deref() == Some(&reason) {
+            "for the same reason"
+        } else {
+            &reason
+        };
         warn!(
             plugin = %self.name,
-            "component server ended (failure {} of {tries}), starting it again in {}: {reason}",
+            "component server ended (failure {} of {tries}), starting it again in {}: {again}",
             self.failures,
             stepflow_flow::duration::print(delay),
         );
+        self.told = Some(reason);
         self.publish.send_replace(State::Backoff);
         self.or_stopped(tokio::time::sleep(delay)).await
     }
@@ -283,7 +293,7 @@ impl Keeper {
                 self.failures
             )
         };
-        warn!(plugin = %self.name, "component server given up: {reason}");
+        info!(plugin = %self.name, "component server given up: {reason}");
         self.publish.send_replace(State::Failed(Unavailable {
             reason: reason.into(),
         }));

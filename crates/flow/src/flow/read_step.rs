@@ -235,7 +235,9 @@ fn read_retry(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Retry<S
             .hint(format!("write at most {MOST_RETRIES}"));
     }
     let backoff = fields.take("backoff");
-    let backoff = backoff.map_or_else(Backoff::default, |node| read_backoff(node, diagnostics));
+    let backoff = backoff.map_or_else(Backoff::default, |node| {
+        read_backoff(node, Backoff::default(), diagnostics)
+    });
     let then = fields.take("then");
     let then = then.map_or(OnError::Fail, |node| {
         read_on_error(node, Place::AfterRetries, diagnostics)
@@ -247,9 +249,8 @@ fn read_retry(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Retry<S
     }
 }
 
-/// Reads a backoff; config files have the same one.
-pub fn read_backoff(node: &Node, diagnostics: &mut Diagnostics) -> Backoff {
-    let default = Backoff::default();
+/// Reads a backoff; config files have the same one, with defaults of their own.
+pub fn read_backoff(node: &Node, default: Backoff, diagnostics: &mut Diagnostics) -> Backoff {
     let Some(mut fields) = Fields::read(node, "`backoff`", diagnostics) else {
         return default;
     };
@@ -261,7 +262,8 @@ pub fn read_backoff(node: &Node, diagnostics: &mut Diagnostics) -> Backoff {
     let growth = match growth {
         Some(1) => Growth::Constant,
         Some(2) => Growth::Fibonacci,
-        _ => Growth::Exponential,
+        Some(_) => Growth::Exponential,
+        None => default.growth,
     };
     let min_delay = fields.duration("minDelay", diagnostics);
     let max_delay = fields.duration("maxDelay", diagnostics);

@@ -25,8 +25,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const NOISE_BYTES: usize = 1024;
 /// The byte order mark that some programs put before their first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// How every message of a well-behaved program starts, wherever on the line that is.
-const MESSAGE_START: &[u8] = b"{\"jsonrpc\"";
+/// How messages start, wherever on the line that is: with the version, as ours do, or with the id.
+const MESSAGE_STARTS: [&[u8]; 2] = [b"{\"jsonrpc\":", b"{\"id\":"];
 
 /// Reads messages from a byte stream.
 pub struct LineReader<R> {
@@ -36,6 +36,8 @@ pub struct LineReader<R> {
     scanned: usize,
     limit: usize,
     skipping: Option<Skipping>,
+    /// What the last line held besides the arrival it was told as.
+    besides: Option<Arrival>,
     noise: Arc<dyn Noise>,
     at_end: bool,
 }
@@ -63,6 +65,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             scanned: 0,
             limit,
             skipping: None,
+            besides: None,
             noise,
             at_end: false,
         }
@@ -94,6 +97,9 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 
     /// Takes lines from the buffer until one is worth telling.
     fn take_buffered(&mut self) -> Option<Arrival> {
+        if let Some(arrival) = self.besides.take() {
+            return Some(arrival);
+        }
         loop {
             let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
@@ -169,7 +175,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    fn decode(&self, line: &[u8]) -> Option<Arrival> {
+    fn decode(&mut self, line: &[u8]) -> Option<Arrival> {
         let line = line
             .strip_prefix(BYTE_ORDER_MARK)
             .unwrap_or(line)
@@ -190,31 +196,49 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// A line that is not JSON: a message behind printed text, an answer that can be named though not read, or noise.
-    fn rescue(&self, line: &[u8]) -> Option<Arrival> {
-        let glued = memchr::memmem::rfind(line, MESSAGE_START).filter(|at| *at > 0);
-        if let Some(at) = glued
-            && let Some(Ok(message)) = std::str::from_utf8(&line[at..]).ok().map(Message::decode)
-        {
-            self.hear(&line[..at]);
-            return Some(Arrival::Message(message));
-        }
-        self.hear(line);
-        match salvage(edge_start(line), edge_end(line)) {
-            Some(Salvaged::Answer(id)) => {
-                let why = "the line is not UTF-8 JSON".to_owned();
-                Some(Arrival::Lost {
-                    id,
-                    lost: Lost::Malformed { why },
-                })
-            }
-            Some(Salvaged::Request(_)) | None => None,
-        }
+    fn rescue(&mut self, line: &[u8]) -> Option<Arrival> {
+        let Some((at, message)) = glued(line) else {
+            self.hear(line);
+            return unreadable(line);
+        };
+        self.hear(&line[..at]);
+        // What stands before may be an answer that was cut off; its caller would wait for ever.
+        self.besides = unreadable(&line[..at]);
+        Some(Arrival::Message(message))
     }
 
     fn hear(&self, line: &[u8]) {
         self.noise.heard(&String::from_utf8_lossy(
             &line[..line.len().min(NOISE_BYTES)],
         ));
+    }
+}
+
+/// A message at the end of a line that starts with something else. Of the places where one may start, only the first and
+/// the last are tried, so that the work is bounded however many there are.
+fn glued(line: &[u8]) -> Option<(usize, Message)> {
+    let starts = MESSAGE_STARTS.iter().flat_map(|start| {
+        let first = memchr::memmem::find(line.get(1..)?, start).map(|at| at + 1);
+        Some([first, memchr::memmem::rfind(line, start)])
+    });
+    starts.flatten().flatten().find_map(|at| {
+        let text = std::str::from_utf8(&line[at..]).ok()?;
+        let message = Message::decode(text).ok()?;
+        (at > 0).then_some((at, message))
+    })
+}
+
+/// The call whose answer this line was meant to be, if that can be seen.
+fn unreadable(line: &[u8]) -> Option<Arrival> {
+    match salvage(edge_start(line), edge_end(line)) {
+        Some(Salvaged::Answer(id)) => {
+            let why = "the line is not UTF-8 JSON".to_owned();
+            Some(Arrival::Lost {
+                id,
+                lost: Lost::Malformed { why },
+            })
+        }
+        Some(Salvaged::Request(_)) | None => None,
     }
 }
 

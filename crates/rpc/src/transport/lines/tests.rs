@@ -106,6 +106,31 @@ async fn lines_are_messages_whatever_stands_between_them() {
 }
 
 #[tokio::test]
+async fn a_message_behind_something_else_is_found_however_it_starts() {
+    check(
+        b"loading 10% {\"id\":1,\"result\":{\"id\":7},\"jsonrpc\":\"2.0\"}\n\
+          {\"a\":1}{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"id\":7}}\n",
+        &["answer 1", "answer 2"],
+        &["loading 10% ", "{\"a\":1}"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_cut_off_by_another_message_fails_its_call() {
+    check(
+        b"{\"id\":1,\"result\":\"cut o{\"id\":2,\"result\":0,\"jsonrpc\":\"2.0\"}\n\
+          {\"jsonrpc\":\"2.0\",\"id\":3,\"result\":[1,{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":0}\n",
+        &["answer 2", "lost 1", "answer 4", "lost 3"],
+        &[
+            "{\"id\":1,\"result\":\"cut o",
+            "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":[1,",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_text_cost_their_line_and_fail_the_call_they_name() {
     let bytes = b"\xff\xfe\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"\xff\"}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":0}\n";
     check(

@@ -1,0 +1,13 @@
+//! The real binary in a folder of its own, with an environment of its own: exit codes, what goes to stdout and what to
+//! stderr, and how errors look.
+
+#![expect(clippy::unwrap_used, reason = "a panic of a test is its report")]
+
+mod configs;
+mod exit_codes;
+mod inputs;
+mod reports;
+mod secrets;
+mod signals;
+mod streams;
+mod support;

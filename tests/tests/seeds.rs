@@ -1,0 +1,80 @@
+//! The listings of the pages this project began with, as they stand in `tests/seeds`.
+
+use std::process::Command;
+
+use stepflow_tests::environment::Python;
+use stepflow_tests::program::Folder;
+use stepflow_tests::runtime::success;
+use stepflow_tests::value;
+
+// req: seeds.yaml-stdio
+#[tokio::test]
+async fn the_plugin_listing_runs() {
+    let folder = Folder::default().copy("tests/seeds/stepflow-config.yml");
+    let folder = folder.file(
+        "flow.yaml",
+        "
+        steps:
+        - {id: a, component: /python/udf, input: {blob_id: {$input: id}, input: {n: 20}}}
+        output: {$step: a}
+        ",
+    );
+    let ran = folder.run(&["list-components"]);
+    assert!(ran.stdout.contains("/python/udf"), "{ran:#?}");
+    let ran = folder.run(&["validate", "flow.yaml"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    // With the built-in components besides, which make the blob that it needs.
+    let config = std::fs::read_to_string(folder.path().join("stepflow-config.yml")).unwrap();
+    let folder = folder.file(
+        "stepflow-config.yml",
+        &format!("{config}  builtin: {{ type: builtin }}\n"),
+    );
+    let folder = folder.file(
+        "flow.yaml",
+        "
+        steps:
+        - {id: code, component: put_blob, input: {data: {code: 'input.n * 2 + 2'}}}
+        - id: run
+          component: /python/udf
+          input: {blob_id: {$step: code, path: blob_id}, input: {n: 20}}
+        output: {$step: run}
+        ",
+    );
+    let ran = folder.run(&["run", "--flow", "flow.yaml", "--input-json", "null"]);
+    assert_eq!(success(&ran.outcome()), &value("42"), "{ran:#?}");
+    folder.mark().all_gone().await;
+}
+
+// req: seeds.python
+#[tokio::test]
+async fn the_python_listing_runs_and_can_be_imported() {
+    let folder = Folder::default().copy("tests/seeds/my_server.py");
+    let folder = folder.file(
+        "flow.yaml",
+        "
+        steps: [{id: a, component: /mine/my_component, input: {text: hello}}]
+        output: {$step: a}
+        ",
+    );
+    for arguments in [
+        r#"["my_server.py"]"#,
+        r#"["-m", "stepflow_sdk", "my_server:server"]"#,
+    ] {
+        let config = format!(
+            "plugins: {{mine: {{type: stepflow, transport: stdio, command: python, args: {arguments}}}}}"
+        );
+        std::fs::write(folder.path().join("stepflow-config.yml"), config).unwrap();
+        let ran = folder.run(&["run", "flow.yaml"]);
+        let output = value(r#"{"result":"processed"}"#);
+        assert_eq!(success(&ran.outcome()), &output, "{ran:#?}");
+    }
+    // Its component stays a function.
+    let code = "import my_server; print(my_server.my_component(my_server.MyInput('x')).result)";
+    let python = Command::new(Python::Project.interpreter())
+        .args(["-c", code])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(python.stdout, b"processed\n", "{python:?}");
+    folder.mark().all_gone().await;
+}
