@@ -1,5 +1,10 @@
 //! Each target, for a bounded number of inputs: seeds, seeds with parts missing, chance.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 use std::path::Path;
 
 use bolero::check;

@@ -5,6 +5,7 @@ The first argument names a habit; the components below are there in each.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,8 @@ def main() -> None:
         # More than any pipe holds, in both directions, before the first byte is read.
         write(b"".join(b"banner %d\n" % line for line in range(200_000)))
         sys.stderr.write("warning\n" * 200_000)
+    if HABIT == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if HABIT == "slow":
         gate("start")
     turn = 0
@@ -128,6 +131,8 @@ def main() -> None:
         handle(message)
         if HABIT == "dies-after-handshake" and message.get("method") == "initialized":
             sys.exit("that was all")
+    if HABIT == "stubborn":
+        threading.Event().wait()
 
 
 main()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
+import time
 from typing import Annotated, Any
 
 import msgspec
-
 from stepflow_sdk import Context, SkipStep, StepflowError, StepflowServer, SyncContext
 
 server = StepflowServer(name="test-server", udf=False)
@@ -75,6 +76,13 @@ class Sleep(msgspec.Struct):
 async def sleep(input: Sleep) -> Sleep:
     """Answers after a while"""
     await asyncio.sleep(input.ms / 1000)
+    return input
+
+
+@server.component
+def block(input: Sleep) -> Sleep:
+    """Answers after a while, and takes its thread for it"""
+    time.sleep(input.ms / 1000)
     return input
 
 
@@ -183,6 +191,16 @@ def noise(input: Noise) -> int:
         sys.stderr.write(line)
     sys.stderr.flush()
     return input.stderr_bytes
+
+
+class Run(msgspec.Struct):
+    command: list[str]
+
+
+@server.component
+def run(input: Run) -> int:
+    """Runs a program with the handles that it inherits"""
+    return subprocess.run(input.command, check=False).returncode
 
 
 class Tell(msgspec.Struct):

@@ -43,3 +43,16 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub fn value(text: &str) -> Value {
     Value::parse(text).unwrap_or_else(|error| panic!("{error}: {text:.200}"))
 }
+
+/// Prints how long something took beside what is promised. Fails only at ten times that: a machine may be busy.
+///
+/// # Panics
+/// When it took that long.
+#[expect(
+    clippy::print_stdout,
+    reason = "figures are for whoever reads the output of a test"
+)]
+pub fn figure(what: &str, took: Duration, promised: Duration) {
+    println!("{what}: {took:?} (promised: {promised:?})");
+    assert!(took < 10 * promised, "{what}: {took:?}");
+}

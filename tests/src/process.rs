@@ -143,6 +143,12 @@ pub fn kill(pid: u32, signal: Signal) {
     rustix::process::kill_process(number, signal).unwrap();
 }
 
+/// The same for a process that may be gone already.
+pub fn try_kill(pid: u32, signal: Signal) {
+    let number = Pid::from_raw(pid.cast_signed()).expect("a process id is not zero");
+    let _ = rustix::process::kill_process(number, signal);
+}
+
 /// How many file descriptors this process has open.
 pub fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()

@@ -31,6 +31,11 @@ pub fn server() -> Server {
         .component("/exit", "Ends its process", exit)
         .component("/crash", "Crashes its process", crash)
         .component("/noise", "Prints to stdout and stderr", noise)
+        .component(
+            "/run",
+            "Runs a program with the handles that it inherits",
+            run,
+        )
         .component("/tell", "Tells logs and progress", tell)
         .component("/call", "Says what it knows of its call", call)
         .component("/big", "Answers with much text", big)
@@ -216,6 +221,17 @@ async fn noise(_: Context, input: Noise) -> Result<usize, Error> {
         stderr.write_all(line.as_bytes())?;
     }
     Ok(input.stderr_bytes)
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Run {
+    command: Vec<String>,
+}
+
+async fn run(_: Context, input: Run) -> Result<i32, Error> {
+    let mut command = tokio::process::Command::new(&input.command[0]);
+    let status = command.args(&input.command[1..]).status().await?;
+    Ok(status.code().unwrap_or(-1))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -1,6 +1,11 @@
 //! What a component server does, whoever wrote it and however it is reached: each behaviour is written once and run in
 //! memory, over stdio against the Rust server, and over stdio against the Python server.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 use std::collections::HashSet;
 
 use futures_util::StreamExt;

@@ -1,6 +1,11 @@
 //! What the pages show is true: each code block is checked as its first line says (see the table of fences in STYLE.md),
 //! and tables that repeat the code are compared with it. All problems are reported at once, each with its place.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;

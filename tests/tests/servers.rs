@@ -1,6 +1,11 @@
 //! Servers on our SDKs as a stranger meets them, byte by byte over stdin and stdout: what is not a message, what is too
 //! long, and when they end.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 use std::process::Stdio;
 
 use serde_json::json;
@@ -199,6 +204,20 @@ async fn a_server_ends_with_its_input_even_while_a_component_works() {
         assert_eq!(server.end().await, Some(0), "{program:?}");
         visitor.gone().await;
     }
+}
+
+// req: stdio.end-of-input
+#[tokio::test]
+async fn a_server_ends_with_its_input_even_while_a_thread_is_blocked() {
+    let mut server = Server::greeted(Program::Python).await;
+    for id in 0..20 {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": "components/execute",
+            "params": {"component": "/block", "input": {"ms": 3_600_000}}});
+        server.write(format!("{request}\n").as_bytes()).await;
+    }
+    // Whatever the threads do, it is read and answered.
+    server.ping().await;
+    assert_eq!(server.end().await, Some(0));
 }
 
 // req: stdio.end-of-input

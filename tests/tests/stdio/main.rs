@@ -1,6 +1,11 @@
 //! Component servers as real processes, through plugins and the engine as the program uses them: much at once, much in one
 //! piece, deaths at bad moments, bad manners.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 mod death;
 mod limits;
 mod load;

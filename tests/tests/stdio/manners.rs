@@ -57,6 +57,22 @@ async fn what_a_component_prints_does_not_reach_the_wire() {
     }
 }
 
+// req: stdio.private-handles
+#[tokio::test]
+async fn a_components_own_programs_cannot_touch_the_wire() {
+    for program in [Program::Rust, Program::Python] {
+        let runtime = Runtime::of(program);
+        for script in ["cat", "echo hello; printf 'no line break'", "read line"] {
+            let input = from(json!({"command": ["sh", "-c", script]}));
+            let outcome = runtime.call("/it/run", input).await;
+            let status = success(&outcome).as_i64().unwrap();
+            // There is nothing to read, which `read` counts as a failure.
+            assert_eq!(status, i64::from(script == "read line"), "{script}");
+        }
+        runtime.shut_down().await;
+    }
+}
+
 // req: stdio.writes-before-reading
 #[tokio::test]
 async fn a_server_may_write_much_before_it_reads() {

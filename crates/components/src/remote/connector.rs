@@ -17,6 +17,7 @@ use stepflow_rpc::transport::child;
 use stepflow_rpc::transport::child::Child;
 use stepflow_rpc::transport::child::Command;
 use stepflow_rpc::transport::child::Guard;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Shared;
@@ -60,12 +61,22 @@ impl Stdio {
         }
     }
 
-    pub(super) async fn connect(&self, generation: u64) -> Result<Ready, ConnectError> {
+    /// Starts the server and shakes hands with it; `None` when told to stop meanwhile, with the process gone by then.
+    pub(super) async fn connect(
+        &self,
+        generation: u64,
+        stop: &CancellationToken,
+    ) -> Option<Result<Ready, ConnectError>> {
         let spawned = child::spawn(&self.command, self.guard().as_ref());
-        let (link, child) = spawned.map_err(|error| ConnectError {
-            reason: error.to_string(),
-            is_permanent: true,
-        })?;
+        let (link, child) = match spawned {
+            Ok(started) => started,
+            Err(error) => {
+                return Some(Err(ConnectError {
+                    reason: error.to_string(),
+                    is_permanent: true,
+                }));
+            }
+        };
         let executions = Executions::default();
         let host = callbacks::Host {
             plugin: Arc::clone(&self.command.name),
@@ -74,13 +85,20 @@ impl Stdio {
         };
         let connection = peer::connect(link, callbacks::router(host));
         let shaking = handshake(connection.peer(), self.initialize_params());
-        match tokio::time::timeout(self.initialize_timeout, shaking).await {
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(self.initialize_timeout, shaking) => shaken,
+            () = stop.cancelled() => {
+                child.shut_down().await;
+                return None;
+            }
+        };
+        Some(match shaken {
             Ok(Ok(session)) => Ok(Ready::new(
                 generation, session, connection, child, executions,
             )),
             Ok(Err(error)) => Err(self.handshake_failed(&child, error).await),
             Err(_) => Err(self.silent(&child).await),
-        }
+        })
     }
 
     /// The guard process of this runtime, started with its first child.

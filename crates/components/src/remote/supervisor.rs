@@ -220,9 +220,7 @@ impl Keeper {
     async fn live(&mut self) -> Option<Death> {
         self.publish.send_replace(State::Connecting);
         self.generation += 1;
-        let connected = self
-            .or_stopped(self.connector.connect(self.generation))
-            .await?;
+        let connected = self.connector.connect(self.generation, &self.stop).await?;
         let ready = match connected {
             Ok(ready) => Arc::new(ready),
             Err(error) => {
@@ -277,7 +275,7 @@ impl Keeper {
             plugin = %self.name,
             "component server ended (failure {} of {tries}), starting it again in {}: {again}",
             self.failures,
-            stepflow_flow::duration::print(delay),
+            stepflow_flow::duration::print(rounded(delay)),
         );
         self.told = Some(reason);
         self.publish.send_replace(State::Backoff);
@@ -329,6 +327,11 @@ impl Keeper {
             () = self.stop.cancelled() => None,
         }
     }
+}
+
+/// A wait as people want to read it.
+fn rounded(delay: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) / 100 * 100)
 }
 
 /// A number from 0 to 1, random enough that servers that died together do not return together.

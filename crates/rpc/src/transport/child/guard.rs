@@ -42,8 +42,12 @@ for group in $groups; do kill -s KILL -- "-$group"; done
 /// A handle to the guard process. It lives as long as any handle does, and ends by itself with the last one.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    process: Arc<Mutex<std::process::Child>>,
+    process: Arc<Process>,
 }
+
+/// The process, waited for by whoever drops the last handle.
+#[derive(Debug)]
+struct Process(Mutex<std::process::Child>);
 
 impl Guard {
     /// Starts the guard.
@@ -62,7 +66,7 @@ impl Guard {
             .process_group(0)
             .spawn()?;
         Ok(Guard {
-            process: Arc::new(Mutex::new(process)),
+            process: Arc::new(Process(Mutex::new(process))),
         })
     }
 
@@ -75,7 +79,11 @@ impl Guard {
     }
 
     fn tell(&self, sign: char, group: Pid) {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut process = self
+            .process
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(stdin) = &mut process.stdin else {
             return;
         };
@@ -88,12 +96,9 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for Process {
     fn drop(&mut self) {
-        let Some(process) = Arc::get_mut(&mut self.process) else {
-            return;
-        };
-        let process = process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let process = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(process.stdin.take());
         // At the end of its stdin, with no group left, it is gone within a moment.
         let _ = process.wait();

@@ -132,7 +132,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         if rest.is_empty() || self.skipping.take().is_some() {
             return None;
         }
-        self.decode(&rest)
+        match self.decode(&rest) {
+            // The answer was cut off by the end itself: that is what its caller hears, and may call again.
+            Some(Arrival::Lost { .. }) => None,
+            arrival => arrival,
+        }
     }
 
     fn skip_if_over_limit(&mut self) {

@@ -131,6 +131,16 @@ async fn an_answer_cut_off_by_another_message_fails_its_call() {
 }
 
 #[tokio::test]
+async fn an_answer_cut_off_by_the_end_is_left_to_the_end() {
+    check(
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":0}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":\"cut o",
+        &["answer 1"],
+        &["{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":\"cut o"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_text_cost_their_line_and_fail_the_call_they_name() {
     let bytes = b"\xff\xfe\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"\xff\"}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":0}\n";
     check(
