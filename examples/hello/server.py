@@ -1,7 +1,6 @@
 """The components of the hello example: typed functions, two of which use blobs."""
 
 import msgspec
-
 from stepflow_sdk import Context, StepflowServer, SyncContext
 
 server = StepflowServer()

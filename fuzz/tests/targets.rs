@@ -22,8 +22,10 @@ fn on_seeds(folder: &str, target: fn(&[u8])) {
         .join(folder);
     let mut n_seeds = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
-        let seed = std::fs::read(entry.unwrap().path()).unwrap();
-        target(&seed);
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        // A file ends with a line break; what is in it need not.
+        let seed = file.strip_suffix(b"\n").unwrap_or(&file);
+        target(seed);
         let step = (seed.len() / 300).max(1);
         (0..seed.len())
             .step_by(step)

@@ -62,6 +62,14 @@ impl Mark {
             .collect()
     }
 
+    /// Ends what a failed test left behind; a test that succeeds proves that there is nothing.
+    pub(crate) fn clean_up_after_panic(&self) {
+        if std::thread::panicking() {
+            let left = self.processes();
+            left.iter().for_each(|it| try_kill(it.pid, Signal::KILL));
+        }
+    }
+
     /// Waits for the end of every process with this mark.
     ///
     /// # Panics

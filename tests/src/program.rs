@@ -95,6 +95,12 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.mark.clean_up_after_panic();
+    }
+}
+
 impl Ran {
     /// Its outcome: the one line of JSON on stdout, with nothing before or after it.
     pub fn outcome(&self) -> stepflow_flow::outcome::Outcome {

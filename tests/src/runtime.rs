@@ -245,6 +245,12 @@ impl Runtime {
     }
 }
 
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.mark.clean_up_after_panic();
+    }
+}
+
 /// The result of a success.
 pub fn success(outcome: &Outcome) -> &Value {
     match outcome {

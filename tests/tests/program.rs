@@ -312,3 +312,80 @@ server.run()
     assert_eq!(get(&folder, "DEFAULT"), value("\"fallback\""));
     folder.mark().all_gone().await;
 }
+
+// req: cli.paths
+#[tokio::test]
+async fn paths_start_at_the_file_that_names_them() {
+    let folder = Folder::default();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    let server = "from stepflow_sdk import StepflowServer
+import os
+server = StepflowServer(udf=False)
+@server.component
+def folder(input: None) -> str:
+    return os.getcwd()
+server.run()
+";
+    let config = "plugins: {it: {type: stepflow, command: python, args: [server.py]}}";
+    let flow = "steps: [{id: a, component: /it/folder}]\noutput: {$step: a}";
+    let folder = folder
+        .file("sub/server.py", server)
+        .file("sub/flow.yaml", flow);
+    let folder = folder.file("sub/stepflow-config.yml", config);
+    let ran = folder.run(&["run", "sub/flow.yaml"]);
+    let output = success(&ran.outcome()).as_str().unwrap().into_owned();
+    assert!(
+        output.ends_with("/sub"),
+        "the config found beside the flow: {output}"
+    );
+    let folder = folder.file("flow.yaml", flow);
+    let ran = folder.run(&["run", "flow.yaml", "--config", "sub/stepflow-config.yml"]);
+    let output = success(&ran.outcome()).as_str().unwrap().into_owned();
+    assert!(output.ends_with("/sub"), "the config given: {output}");
+}
+
+// req: cli.secrets
+#[tokio::test]
+async fn a_secret_does_not_reach_stderr_or_the_log() {
+    // That it would without being called one is what makes the test one.
+    for is_secret in [false, true] {
+        let flow = format!(
+            "
+            variables: {{type: object, properties: {{key: {{type: string, is_secret: {is_secret}}}}}}}
+            steps:
+            - id: tell
+              component: /it/noise
+              input: {{stdout: {{$variable: key}}, stderr: {{$variable: key}}}}
+            - {{id: fail, component: /it/fail, input: {{message: {{$variable: key}}, code: {{$step: tell}}}}}}
+            output: {{$step: fail}}
+            "
+        );
+        let folder = Folder::default().file("flow.yaml", &flow);
+        let folder = folder.file("stepflow-config.yml", &config(&["env"]));
+        let mut arguments = vec!["run", "flow.yaml", "-vvv", "--log-file", "log"];
+        arguments.extend(["--variables-json", r#"{"key": "open-sesame"}"#]);
+        let ran = folder.run(&arguments);
+        assert_eq!(ran.code, Some(1), "{ran:#?}");
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        for text in [&ran.stderr, &log] {
+            assert_eq!(text.contains("open-sesame"), !is_secret, "{text}");
+        }
+        folder.mark().all_gone().await;
+    }
+}
+
+// req: cli.broken-pipe
+#[tokio::test]
+async fn nobody_reading_the_result_is_no_disaster() {
+    let folder = Folder::default().file("flow.yaml", "output: {$input: $}");
+    let mut program = folder
+        .stepflow(&["run", "flow.yaml", "--input-json", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(program.stdout.take());
+    let output = program.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

@@ -186,6 +186,31 @@ async fn a_wrong_shape_with_an_id_is_an_invalid_request() {
     }
 }
 
+// req: stdio.slow-reader
+#[tokio::test]
+async fn answers_wait_whole_for_a_slow_reader() {
+    const CALLS: i64 = 100;
+    for program in PROGRAMS {
+        let mut server = Server::greeted(program).await;
+        // Far more than a pipe holds is asked for before anything is read.
+        for id in 0..CALLS {
+            let request = json!({"jsonrpc": "2.0", "id": id, "method": "components/execute",
+                "params": {"component": "/big", "input": {"bytes": 1 << 20}}});
+            server.write(format!("{request}\n").as_bytes()).await;
+        }
+        let mut ids = Vec::new();
+        for _ in 0..CALLS {
+            let answer = server.read().await;
+            let output = answer.get("result").unwrap().get("output").unwrap();
+            assert_eq!(output.get("text").unwrap().as_str().unwrap().len(), 1 << 20);
+            ids.push(answer.get("id").unwrap().as_i64().unwrap());
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..CALLS).collect::<Vec<_>>(), "{program:?}");
+        server.end().await;
+    }
+}
+
 // req: stdio.end-of-input
 #[tokio::test]
 async fn a_server_ends_with_its_input_even_while_a_component_works() {

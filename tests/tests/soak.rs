@@ -1,6 +1,11 @@
 //! Everything at once for a long time, under random kills: `SOAK_SECONDS=600 cargo test --package stepflow-tests --test
 //! soak -- --ignored --nocapture`. What comes out must be the right answer or an honest failure, and nothing may grow.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;

@@ -280,14 +280,12 @@ impl Local {
 
     fn not_found(&self, component: &str) -> Failure {
         let known: Vec<_> = self.list().into_iter().map(|info| info.component).collect();
-        let hint = nearest(component, known.iter().map(String::as_str))
-            .map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
-        let error = ErrorCode::COMPONENT_NOT_FOUND
-            .error(format!("there is no component `{component}`{hint}"));
-        let error = match Value::from_serialize(&known) {
-            Ok(known) => error.with_data(Value::object([("components", known)])),
-            Err(_) => error,
-        };
+        let nearest = nearest(component, known.iter().map(String::as_str));
+        let hint = nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+        let message = format!("there is no component `{component}`{hint}");
+        let mut error = ErrorCode::COMPONENT_NOT_FOUND.error(message);
+        let data = serde_json::json!({ "component": component, "nearest": nearest.as_slice() });
+        error.data = Some(Value::from(data));
         Failure::new(Class::Refused, error)
     }
 }

@@ -1,6 +1,7 @@
 //! Bad flows and what is said about each: `bad_flows.txt` holds the texts, and every diagnostic expected.
 //!
-//! A case is `=== name`, the text, `>>>`, and the diagnostics as they are shown, without the file's name.
+//! A case is `=== name`, the text, `>>>`, and the diagnostics as they are shown, without the file's name. In a text, `␍`
+//! stands for a carriage return.
 //! `UPDATE_BAD_FLOWS=1 cargo test -p stepflow-flow --test bad_flows` writes them anew, to be read before
 //! they are committed.
 
@@ -37,7 +38,7 @@ fn case(block: &'static str) -> Case<'static> {
 }
 
 fn found(case: &Case<'_>) -> String {
-    let checked = plan::check(&Source::new("f", case.text));
+    let checked = plan::check(&Source::new("f", case.text.replace('␍', "\r")));
     let has_errors = checked.diagnostics.has_errors();
     assert_eq!(
         checked.plan.is_none(),
@@ -95,7 +96,7 @@ fn no_cut_of_a_bad_flow_panics() {
 #[test]
 fn what_parse_refuses_check_refuses_too() {
     for case in cases() {
-        let source = Source::new("f", case.text);
+        let source = Source::new("f", case.text.replace('␍', "\r"));
         if let Err(diagnostics) = Flow::parse(&source) {
             assert!(
                 diagnostics

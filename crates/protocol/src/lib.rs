@@ -10,7 +10,7 @@
 //! - [`blob`]: `blobs/put`, `blobs/get`
 //! - [`flow`]: `flows/evaluate`, `flows/get_metadata`, `flows/submit_batch`, `flows/get_batch`
 //! - [`notice`]: `$/progress`, `$/log`
-//! - [`handshake`]: the only maker of a [`Session`]
+//! - [`mod@handshake`]: the only maker of a [`Session`]
 //! - [`error`]: the protocol's error table, and wire errors as flow errors
 
 pub mod blob;
@@ -29,6 +29,7 @@ use std::sync::Arc;
 pub use handshake::HandshakeError;
 pub use handshake::Session;
 pub use handshake::handshake;
+pub use stepflow_flow::document::nearest;
 pub use stepflow_flow::value::Value;
 
 /// The version of the protocol that this code speaks, and the only one so far.

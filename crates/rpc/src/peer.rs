@@ -21,6 +21,7 @@ use serde_json::value::to_raw_value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+use tracing::trace;
 use uuid::Uuid;
 
 use crate::error::CallError;
@@ -49,6 +50,9 @@ use pending::Waiting;
 
 /// The largest message either side takes unless it says otherwise: 256 MiB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Where every message is told of, at the level that nobody sees unless they ask.
+const WIRE: &str = "stepflow_rpc::wire";
 
 /// Answers waiting beyond this while the other side does not read end the link.
 const STALLED_BYTES: usize = 1 << 30;
@@ -328,6 +332,7 @@ async fn read(
     mut incoming: futures_util::stream::BoxStream<'static, Arrival>,
 ) {
     while let Some(arrival) = incoming.next().await {
+        trace!(target: WIRE, "← {arrival:?}");
         match arrival {
             Arrival::Message(Message::Response(it)) => shared.on_response(it),
             Arrival::Message(Message::Request(it)) => shared.on_request(it),
@@ -356,6 +361,7 @@ impl Shared {
         if let Some(closed) = self.closed.get() {
             return Err(closed.clone());
         }
+        trace!(target: WIRE, "→ {message:?}");
         self.outgoing.send(message, about)
     }
 

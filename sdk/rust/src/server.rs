@@ -36,6 +36,7 @@ use stepflow_protocol::lifecycle::InitializeParams;
 use stepflow_protocol::lifecycle::InitializeResult;
 use stepflow_protocol::lifecycle::Initialized;
 use stepflow_protocol::lifecycle::Ping;
+use stepflow_protocol::nearest;
 use stepflow_rpc::Call;
 use stepflow_rpc::CallError;
 use stepflow_rpc::Link;
@@ -172,12 +173,14 @@ impl Server {
             .map(|path| format!("/{path}"))
             .find_map(|path| self.components.get(&path))
             .ok_or_else(|| {
-                let known: Vec<_> = self.components.keys().collect();
+                let known = self.components.keys().map(String::as_str);
+                let path = format!("/{path}");
+                let nearest = nearest(&path, known);
                 rpc_error(
                     ErrorCode::COMPONENT_NOT_FOUND,
-                    format!("there is no component `/{path}` here"),
+                    format!("there is no component `{path}` here"),
                 )
-                .with_data(&serde_json::json!({ "components": known }))
+                .with_data(&serde_json::json!({ "component": path, "nearest": nearest.as_slice() }))
             })
     }
 }

@@ -187,3 +187,15 @@ async fn blobs_of_components_are_the_runtimes() {
     assert!(runtime.store.get_blob(&id).await.unwrap().is_some());
     runtime.shut_down().await;
 }
+
+// req: engine.busy-is-not-broken
+#[tokio::test]
+async fn a_busy_component_is_asked_again_without_being_told_to() {
+    for program in PROGRAMS {
+        let runtime = Runtime::of(program);
+        let input = json!({"code": -32011, "message": "later", "data": {"retry_after_ms": 1}, "before_attempt": 2});
+        let outcome = runtime.call("/it/fail", from(input)).await;
+        assert_eq!(success(&outcome), &value("2"));
+        runtime.shut_down().await;
+    }
+}

@@ -1,7 +1,9 @@
 //! `stepflow run`: a flow, from its file to its outcome on stdout.
 
 use stepflow_engine::Request;
+use stepflow_flow::error::FlowError;
 use stepflow_flow::outcome::Outcome;
+use stepflow_flow::value::Value;
 
 use super::Context;
 use super::load_config;
@@ -17,6 +19,7 @@ use crate::input;
 use crate::output;
 use crate::report::CliError;
 use crate::report::Exit;
+use crate::secrets::Secrets;
 
 /// Runs the flow.
 pub async fn run(args: Run, context: &Context) -> Result<Exit, CliError> {
@@ -53,17 +56,34 @@ pub(super) async fn execute(
 ) -> Result<Exit, CliError> {
     let runtime = assemble(config)?;
     let ended = drive(&runtime.engine, request, context).await;
-    let exit = ended.and_then(|ended| write(&ended, file));
+    let exit = ended.and_then(|ended| write(&ended, file, &context.screen.secrets));
     runtime.shut_down().await;
     exit
 }
 
-fn write(ended: &Ended, file: Option<&std::path::Path>) -> Result<Exit, CliError> {
+fn write(
+    ended: &Ended,
+    file: Option<&std::path::Path>,
+    secrets: &Secrets,
+) -> Result<Exit, CliError> {
     let finished = match ended {
         Ended::Interrupted(signal) => return Ok(Exit::Signal(*signal)),
         Ended::Finished(finished) => finished,
     };
-    let outcome: &Outcome = &finished.outcome;
-    output::outcome(outcome, file)?;
-    Ok(drive::exit(outcome))
+    let outcome = without_secrets(&finished.outcome, secrets);
+    output::outcome(&outcome, file)?;
+    Ok(drive::exit(&outcome))
+}
+
+/// What a flow returns is its author's business; what the runtime says about a failure may quote a command or a log.
+fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
+    let Outcome::Failed(error) = outcome else {
+        return outcome.clone();
+    };
+    let clean = |data: &Value| Value::parse(&secrets.scrub(data.as_text())).unwrap_or_default();
+    Outcome::Failed(FlowError {
+        code: error.code,
+        message: secrets.scrub(&error.message).into_owned(),
+        data: error.data.as_ref().map(clean),
+    })
 }

@@ -82,6 +82,10 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
             "`stepflow list-components` shows what there is".to_owned()
         }
         ErrorCode::INVALID_INPUT if component.is_empty() => return None,
+        ErrorCode::INVALID_INPUT if error.message.starts_with("the output") => {
+            "an output is checked against the step's `outputSchema` and what the component says of itself"
+                .to_owned()
+        }
         ErrorCode::INVALID_INPUT => {
             format!("`stepflow list-components --schemas` shows what {component} takes")
         }

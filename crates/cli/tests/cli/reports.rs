@@ -220,7 +220,7 @@ fn a_server_that_ends_before_it_begins() {
         "plugins: { py: { type: stepflow, command: ./server.sh, restart: { maxRestarts: 0 } } }\n",
     );
     assert_snapshot!(stderr(&sandbox, &["-q", "call", "/py/x", "1"]), @r#"
-    error: step `call` failed: the plugin `py` is not available: it failed 1 times in a row; the last time the command `./server.sh` (in [FOLDER]) ended before it answered `initialize`; the process exited with status 1; its last output on stderr:
+    error: step `call` failed: the plugin `py` is not available: the command `./server.sh` (in [FOLDER]) ended before it answered `initialize`; the process exited with status 1; its last output on stderr:
         | No module named stepflow_sdk
       code: -32005 (resource_unavailable)
       component: /py/x

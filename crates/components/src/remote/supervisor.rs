@@ -343,7 +343,7 @@ impl Keeper {
     }
 
     async fn give_up(&mut self, reason: String, is_permanent: bool) -> Option<()> {
-        let reason = if is_permanent {
+        let reason = if is_permanent || self.failures == 1 {
             reason
         } else {
             format!(

@@ -50,7 +50,7 @@ impl fmt::Display for Exit {
             let count = self.noise_lines;
             write!(
                 f,
-                "\nand {count} lines on stdout that are no messages, the last:\n{}",
+                "\nand {count} line(s) on stdout that are no messages, the last:\n{}",
                 indent(&self.stdout)
             )?;
         }
