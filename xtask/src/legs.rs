@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use std::time::{Duration, Instant};
 
 /// Folders that hold Python files.
-const PYTHON_FOLDERS: [&str; 3] = [PYTHON_SDK, "examples", "docs"];
+const PYTHON_FOLDERS: [&str; 4] = [PYTHON_SDK, "docs", "examples", "tests"];
 
 /// Which legs to run, and how.
 #[derive(clap::Args)]

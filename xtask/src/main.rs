@@ -43,6 +43,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs calls under random kills for a long time, and looks for lost answers and growth
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -71,6 +77,21 @@ fn perform(verb: Verb) -> Result<()> {
             run::cargo(&workspace)
                 .args(["run", "--release", "--package", "stepflow-benches", "--"])
                 .args(arguments)
+                .run()
+        }
+        Verb::Soak { seconds } => {
+            python::set_up(&workspace, python::Environment::ALL)?;
+            run::cargo(&workspace)
+                .args([
+                    "test",
+                    "--release",
+                    "--package",
+                    "stepflow-tests",
+                    "--test",
+                    "soak",
+                ])
+                .args(["--", "--ignored", "--nocapture"])
+                .env("SOAK_SECONDS", seconds.to_string())
                 .run()
         }
     }
