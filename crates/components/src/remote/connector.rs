@@ -29,7 +29,7 @@ pub(super) use stdio::Stdio;
 /// Makes connections to one server.
 #[derive(Debug)]
 pub(super) enum Connector {
-    Stdio(Stdio),
+    Stdio(Box<Stdio>),
     Http(Box<Http>),
 }
 

@@ -16,7 +16,7 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use tracing::debug;
 use tracing::info;
-use url::Url;
+pub use url::Url;
 
 use crate::link::Link;
 use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
@@ -24,6 +24,13 @@ pub use endpoint::OriginPattern;
 use endpoint::Target;
 use events::Opened;
 use exchange::Exchange;
+
+/// The names and values of headers.
+pub mod header {
+    pub use reqwest::header::AUTHORIZATION;
+    pub use reqwest::header::HeaderName as Name;
+    pub use reqwest::header::HeaderValue as Value;
+}
 
 /// Whether a session is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
