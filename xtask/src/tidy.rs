@@ -2,6 +2,7 @@
 //! function from what it looks at to the problems it finds, and knows of no other.
 
 mod arrows;
+mod evidence;
 mod graph;
 mod licence;
 mod links;
@@ -112,11 +113,12 @@ pub fn report(workspace: &Workspace) -> Result<()> {
 type FileCheck = fn(&[File]) -> Vec<Problem>;
 
 /// The checks that look at files alone, with the names that their tests report.
-const FILE_CHECKS: [(&str, FileCheck); 4] = [
+const FILE_CHECKS: [(&str, FileCheck); 5] = [
     ("sources", sources::check),
     ("manifests", manifests::check),
     ("text", text::check),
     ("links", links::check),
+    ("evidence", evidence::check),
 ];
 
 /// Every text file that is in version control, or would be if it were added.

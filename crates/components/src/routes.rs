@@ -142,16 +142,25 @@ impl Routes {
         self.entries.iter().flat_map(move |entry| {
             let remainder = remainder(&entry.pattern, &path);
             entry.rules.iter().filter_map(move |rule| {
-                let remainder = remainder.as_ref()?;
-                passes(rule, remainder).then(|| {
-                    (
-                        rule,
-                        rule.component.clone().unwrap_or_else(|| remainder.clone()),
-                    )
-                })
+                let remainder = without_prefix(remainder.as_ref()?, &rule.plugin);
+                let component = rule.component.as_deref().unwrap_or(remainder);
+                passes(rule, component).then(|| (rule, component.to_owned()))
             })
         })
     }
+}
+
+/// Servers know a component by `/<plugin>/x` too: what the lists are asked about must be what the server would run.
+fn without_prefix<'a>(remainder: &'a str, plugin: &str) -> &'a str {
+    let mut rest = remainder;
+    while let Some(shorter) = rest
+        .trim_start_matches('/')
+        .strip_prefix(plugin)
+        .filter(|rest| rest.starts_with('/'))
+    {
+        rest = shorter;
+    }
+    rest
 }
 
 fn whole_plugin(plugin: &str) -> Route {
@@ -253,7 +262,7 @@ fn path_of(pattern: &[Segment], rule: &Rule, component: &str) -> Option<String> 
     let remainder = remainder(pattern, &path)?;
     let same =
         renamed.is_some() || remainder.trim_start_matches('/') == component.trim_start_matches('/');
-    (same && passes(rule, &remainder)).then_some(path)
+    (same && passes(rule, renamed.unwrap_or(&remainder))).then_some(path)
 }
 
 fn passes(rule: &Rule, remainder: &str) -> bool {
@@ -388,6 +397,8 @@ mod tests {
         check(&routes, "/python/safe1", "null", Some(("a", "/safe1")));
         check(&routes, "/python/udf", "null", Some(("b", "/udf")));
         check(&routes, "/python/evil", "null", None);
+        check(&routes, "/python/b/evil", "null", None);
+        check(&routes, "/python/b/b//evil", "null", None);
         check(&routes, "/other", "null", None);
         assert!(routes.reaches("/ai/chat") && !routes.reaches("/ai/other"));
         assert_eq!(routes.paths_to("b", "/chat"), ["/ai/chat", "/python/chat"]);

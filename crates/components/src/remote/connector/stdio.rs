@@ -103,8 +103,10 @@ impl Stdio {
             ) => " ended before it answered `initialize`".to_owned(),
             other => format!(": {other}"),
         };
+        // A server that answered does speak the protocol: what it said is the reason.
+        let hint = if is_permanent { String::new() } else { hint(&exit) };
         ConnectError {
-            reason: format!("{}{what}; {exit}{}", self.described(), hint(&exit)),
+            reason: format!("{}{what}; {exit}{hint}", self.described()),
             is_permanent,
         }
     }
