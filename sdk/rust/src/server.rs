@@ -157,11 +157,7 @@ impl Server {
 
     /// Serves one link until it ends. Components must not run before the handshake is complete.
     pub async fn serve(self: Arc<Self>, link: Link) {
-        let served = Served {
-            server: self,
-            capable: Capable::default(),
-        };
-        let connection = peer::connect(link, router(served));
+        let connection = peer::connect(link, router(Served::session(self)));
         connection.closed().await;
     }
 
@@ -242,6 +238,16 @@ pub(crate) struct Capable {
     initialized: Arc<AtomicBool>,
 }
 
+impl Capable {
+    /// What a request says that no handshake came before.
+    fn agree(&self, capabilities: Capabilities) {
+        let _ = self.agreed.set(Agreed {
+            capabilities,
+            prefix: None,
+        });
+    }
+}
+
 #[derive(Debug)]
 struct Agreed {
     capabilities: Capabilities,
@@ -265,12 +271,27 @@ impl Capable {
 }
 
 #[derive(Clone)]
-struct Served {
+pub(crate) struct Served {
     server: Arc<Server>,
     capable: Capable,
 }
 
 impl Served {
+    /// A connection that begins with a handshake.
+    pub(crate) fn session(server: Arc<Server>) -> Self {
+        Served {
+            server,
+            capable: Capable::default(),
+        }
+    }
+
+    /// A request that stands alone: what it needs to say, it says itself.
+    pub(crate) fn single(server: Arc<Server>) -> Self {
+        let served = Served::session(server);
+        served.capable.initialized.store(true, Ordering::Release);
+        served
+    }
+
     fn check_initialized(&self) -> Result<(), RpcError> {
         if self.capable.initialized.load(Ordering::Acquire) {
             return Ok(());
@@ -284,7 +305,7 @@ impl Served {
     }
 }
 
-fn router(served: Served) -> Router<Served> {
+pub(crate) fn router(served: Served) -> Router<Served> {
     Router::new(served)
         .method::<Initialize, _, _>(|call, params| async move { initialize(&call, params) })
         .notice::<Initialized, _>(|call, Empty {}| {
@@ -349,8 +370,11 @@ fn initialize(call: &Call<Served>, params: InitializeParams) -> Result<Initializ
     })
 }
 
-async fn execute(call: Call<Served>, params: ExecuteParams) -> Result<ExecuteResult, RpcError> {
+async fn execute(call: Call<Served>, mut params: ExecuteParams) -> Result<ExecuteResult, RpcError> {
     call.state.check_initialized()?;
+    if let Some(capabilities) = params.capabilities.take() {
+        call.state.capable.agree(capabilities);
+    }
     let component = call
         .state
         .server
