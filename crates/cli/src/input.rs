@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The input, from whichever flag gives it, else from stdin.
 pub async fn read(args: &InputArgs, context: &Context) -> Result<Value, CliError> {
     if let Some(file) = &args.input {
-        return from_file("the input", file);
+        return from_file("the input", file).await;
     }
     if let Some(text) = &args.input_json {
         return parse("--input-json", text, TextFormat::Json);
@@ -78,9 +78,11 @@ async fn read_stdin(screen: &Screen) -> Result<String, CliError> {
     read.map_err(|error| CliError::usage("stdin cannot be read").because(error))
 }
 
-fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| words::unreadable(what, path, error))?;
+async fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
+    // A pipe may keep a reader waiting for ever; signals must be heard meanwhile.
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| words::unreadable(what, path, error))?;
     let name = path.display().to_string();
     let is_json = path
         .extension()
@@ -131,8 +133,12 @@ fn parse_yaml(name: &str, text: &str) -> Result<Value, CliError> {
 }
 
 /// The variables that are given; an object, or null for none. Those that are secret are remembered as such.
-pub fn variables(args: &VariableArgs, plan: &Plan, context: &Context) -> Result<Value, CliError> {
-    let given = given_variables(args)?;
+pub async fn variables(
+    args: &VariableArgs,
+    plan: &Plan,
+    context: &Context,
+) -> Result<Value, CliError> {
+    let given = given_variables(args).await?;
     let variables = if args.env_variables {
         with_environment(given, plan, &context.environment)?
     } else {
@@ -142,9 +148,9 @@ pub fn variables(args: &VariableArgs, plan: &Plan, context: &Context) -> Result<
     Ok(variables)
 }
 
-fn given_variables(args: &VariableArgs) -> Result<Value, CliError> {
+async fn given_variables(args: &VariableArgs) -> Result<Value, CliError> {
     if let Some(file) = &args.variables {
-        return from_file("the variables", file);
+        return from_file("the variables", file).await;
     }
     if let Some(text) = &args.variables_json {
         return parse_json("--variables-json", text);

@@ -1,5 +1,8 @@
 //! JSON text laid out anew, token by token: numbers and strings stay as they are written, however large they are.
 
+/// What lies deeper stays on its line: nobody reads such indentation, and it would grow without bound.
+const DEEPEST: usize = 100;
+
 /// Without any space between tokens.
 pub fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
@@ -38,6 +41,9 @@ pub fn indented(json: &str) -> String {
 }
 
 fn break_line(out: &mut String, depth: usize) {
+    if depth > DEEPEST {
+        return;
+    }
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
 }
@@ -91,6 +97,8 @@ mod tests {
             r#"{"a":[1,2],"b":{}}"#,
             "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {}\n}",
         );
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(compact(&indented(&deep)), deep);
         check(
             r#"[[],{"k":null}]"#,
             r#"[[],{"k":null}]"#,

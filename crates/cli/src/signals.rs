@@ -1,11 +1,16 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second for an end at once.
 
+use std::time::Duration;
+
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::watch;
 
 use crate::report::CliError;
 use crate::screen::Screen;
+
+/// How long the program may take to end by itself after the second signal.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// A signal that ends the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +79,11 @@ impl Signals {
                     None => seen.first = Some(signal),
                     Some(_) => seen.second = Some(signal),
                 });
+                if publish.borrow().second.is_some() {
+                    tokio::time::sleep(AT_ONCE).await;
+                    // The program is stuck in a read or a write that nobody answers. Children are ended by the guard.
+                    std::process::exit(i32::from(signal.exit_code()));
+                }
             }
         });
         Ok(Signals { seen })

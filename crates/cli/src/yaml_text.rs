@@ -3,6 +3,9 @@
 use stepflow_flow::value::Kind;
 use stepflow_flow::value::Value;
 
+/// What lies deeper stays JSON, which YAML is too: nobody reads such indentation, and it would grow without bound.
+const DEEPEST: usize = 100;
+
 /// The value as a YAML document, with a line break at its end.
 pub fn print(value: &Value) -> String {
     let mut out = String::new();
@@ -14,12 +17,13 @@ pub fn print(value: &Value) -> String {
 /// Writes a value from where the text stands; what follows the first line is indented to the depth.
 fn write(out: &mut String, value: &Value, depth: usize) {
     match value.kind() {
+        Kind::Object | Kind::List if depth > DEEPEST => out.push_str(value.as_text()),
         Kind::Object if !value.is_empty() => {
             for (place, (key, item)) in value.entries().enumerate() {
                 start_line(out, place, depth);
                 out.push_str(&scalar(key));
                 out.push(':');
-                if is_block(item) {
+                if is_block(item) && depth < DEEPEST {
                     start_line(out, 1, depth + 1);
                 } else {
                     out.push(' ');
@@ -95,6 +99,15 @@ mod tests {
             "a:\n  b:\n    - 1.50\n    - c: null\n  e: []\n\"no\": \"yes\"\nt: \"two\\nlines\"\n";
         assert_eq!(print(&value), expected);
         assert_eq!(read_back(expected), value);
+    }
+
+    #[test]
+    fn nesting_without_end_is_printed_all_the_same() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let text = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+            let printed = print(&Value::parse(&text).unwrap());
+            assert!(printed.len() < 2 * text.len(), "{}", printed.len());
+        }
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

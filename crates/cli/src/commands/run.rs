@@ -38,7 +38,7 @@ async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), Cli
     let checked = flow_file::check(&source, Some(&config.components));
     let (plan, found) = checked.into_plan()?;
     tell_warnings(found, context);
-    let variables = input::variables(&args.variables, &plan, context)?;
+    let variables = input::variables(&args.variables, &plan, context).await?;
     let input = input::read(&args.input, context).await?;
     let request = Request {
         variables,

@@ -88,3 +88,40 @@ fn waiting_for_stdin_can_be_ended() {
     send(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn an_input_that_never_comes_can_be_given_up() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", "output: { $input: \"$\" }\n");
+    let made = std::process::Command::new("mkfifo")
+        .arg(sandbox.path("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let mut command = sandbox.command(&["run", "flow.yaml", "--input", "pipe"]);
+    let mut child = command.spawn().unwrap();
+    // Opening waits for the program to open the other end.
+    let writer = std::fs::OpenOptions::new()
+        .write(true)
+        .open(sandbox.path("pipe"))
+        .unwrap();
+    send(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(writer);
+}
+
+#[test]
+fn a_result_that_nobody_reads_can_be_given_up() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", "output: { $input: \"$\" }\n");
+    sandbox.write("input.json", &format!("\"{}\"", "x".repeat(1 << 20)));
+    let mut command = sandbox.command(&["run", "flow.yaml", "--input", "input.json"]);
+    let mut child = command.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    // With its first byte here, the program is in the middle of writing.
+    std::io::Read::read_exact(&mut stdout, &mut [0]).unwrap();
+    send(&child, Signal::INT);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut String::new()).unwrap();
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
