@@ -26,6 +26,8 @@ __all__ = ["add_arguments", "serve"]
 _KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than runtimes and proxies keep theirs, so that they close first."""
 
+_BACKLOG = 2048
+
 _LAST_SECONDS = 5
 """How long open connections may keep the process from ending once the app is done."""
 
@@ -147,16 +149,33 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     except socket.gaierror as error:
         raise OSError(f"cannot listen on {host}: {error.strerror}") from error
     sockets: list[socket.socket] = []
-    for family, address in dict.fromkeys((it[0], it[4]) for it in found):
+    for family, address in dict.fromkeys((it[0], str(it[4][0])) for it in found):
         try:
-            it = socket.create_server((address[0], port), family=family, backlog=2048)
+            it = _bound(family, address, port)
         except OSError as error:
             raise OSError(
-                f"cannot listen on {address[0]}, port {port}: {error.strerror}; --port 0 takes a free one"
+                f"cannot listen on {address}, port {port}: {error.strerror}; --port 0 takes a free one"
             ) from error
         port = it.getsockname()[1]
         sockets.append(it)
     return sockets
+
+
+def _bound(family: int, address: str, port: int) -> socket.socket:
+    # Only where the protocol is named does asyncio set TCP_NODELAY on its connections; without it, every answer of two
+    # writes, which is every answer, would wait for the other end's delayed acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address, port))
+        # Now, and not only when the server runs: with SO_REUSEADDR it is this call that finds the port taken.
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _url(listening: socket.socket) -> str:
