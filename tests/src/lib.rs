@@ -4,7 +4,9 @@
 //! # Layout
 //!
 //! - [`environment`]: where the programs are that tests start
+//! - [`front`]: the Rust server over HTTP in this process, with layers of a test in front of it
 //! - [`gate`]: a meeting point of a test and a component, whatever process that runs in
+//! - [`http`]: component servers that run on their own and are reached over HTTP
 //! - [`process`]: processes that a test started, directly or not, and their end
 //! - [`program`]: the program `stepflow` as a user runs it
 //! - [`runtime`]: plugins and an engine around them
@@ -17,7 +19,9 @@
 )]
 
 pub mod environment;
+pub mod front;
 pub mod gate;
+pub mod http;
 pub mod process;
 pub mod program;
 pub mod runtime;

@@ -2,7 +2,6 @@
 //! and writes down, in order, what it is told.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 
 use futures_util::StreamExt;
 use stepflow_components::remote::callbacks;
@@ -29,11 +28,17 @@ use stepflow_rpc::RpcError;
 use stepflow_rpc::peer;
 use stepflow_rpc::transport::child;
 use stepflow_rpc::transport::child::Child;
+use stepflow_rpc::transport::http::client;
+use stepflow_rpc::transport::http::client::SessionMode;
 use stepflow_rpc::transport::memory;
 use stepflow_store::Store;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::front;
+use crate::front::Front;
+use crate::http;
 use crate::process::Mark;
 use crate::runtime;
 use crate::runtime::Program;
@@ -49,16 +54,47 @@ pub enum Transport {
     RustOverStdio,
     /// The Python server as a child.
     PythonOverStdio,
+    /// The Rust server over HTTP with a session.
+    RustOverSession,
+    /// The Python server over HTTP with a session.
+    PythonOverSession,
+    /// The Rust server over HTTP without a session; what it asks and tells comes with its answer.
+    RustOverStreams,
+    /// The Python server over HTTP without a session; what it asks and tells comes with its answer.
+    PythonOverStreams,
+    /// The Rust server over HTTP, which may answer and nothing else.
+    RustOverPosts,
 }
 
 impl Transport {
     /// Whether the server is in Python, where `-0` is the integer `0` and `1e2` the float `100.0`.
     pub fn is_python(self) -> bool {
-        self == Transport::PythonOverStdio
+        matches!(
+            self,
+            Transport::PythonOverStdio
+                | Transport::PythonOverSession
+                | Transport::PythonOverStreams
+        )
+    }
+
+    /// Whether all that a server sends travels one way, in one order. Over a session an answer may overtake events.
+    pub fn has_one_order(self) -> bool {
+        !matches!(
+            self,
+            Transport::RustOverSession | Transport::PythonOverSession
+        )
+    }
+
+    /// Whether each request must say all there is to know.
+    pub fn is_stateless(self) -> bool {
+        matches!(
+            self,
+            Transport::RustOverStreams | Transport::PythonOverStreams | Transport::RustOverPosts
+        )
     }
 
     /// Starts a server and opens a link to it.
-    pub fn open(self) -> Wire {
+    pub async fn open(self) -> Wire {
         let home = TempDir::new().unwrap();
         let mark = Mark::default();
         let (link, server) = match self {
@@ -69,6 +105,24 @@ impl Transport {
             }
             Transport::RustOverStdio => start(Program::Rust, &home, &mark),
             Transport::PythonOverStdio => start(Program::Python, &home, &mark),
+            Transport::RustOverSession => {
+                reach(Program::Rust, SessionMode::Required, &home, &mark).await
+            }
+            Transport::PythonOverSession => {
+                reach(Program::Python, SessionMode::Required, &home, &mark).await
+            }
+            Transport::RustOverStreams => {
+                reach(Program::Rust, SessionMode::Off, &home, &mark).await
+            }
+            Transport::PythonOverStreams => {
+                reach(Program::Python, SessionMode::Off, &home, &mark).await
+            }
+            Transport::RustOverPosts => {
+                let front = Front::start(front::without_streams()).await;
+                let connected = connect(&front.url, SessionMode::Auto).await;
+                assert_eq!(connected.mode, client::Mode::Direct);
+                (connected.link, Running::Front(front))
+            }
         };
         Wire {
             transport: self,
@@ -89,9 +143,31 @@ fn start(program: Program, home: &TempDir, mark: &Mark) -> (Link, Running) {
     (link, Running::Child(child))
 }
 
+/// Starts a server on its own and connects to it.
+async fn reach(
+    program: Program,
+    session: SessionMode,
+    home: &TempDir,
+    mark: &Mark,
+) -> (Link, Running) {
+    let server = http::Server::start(program, home.path(), mark).await;
+    let connected = connect(&server.url, session).await;
+    (connected.link, Running::Server(server))
+}
+
+async fn connect(url: &str, session: SessionMode) -> client::Connected {
+    let mut options = client::Options::new(url.parse().unwrap());
+    options.session = session;
+    soon("a connection", client::connect(&options))
+        .await
+        .unwrap()
+}
+
 enum Running {
     Task(JoinHandle<()>),
     Child(Child),
+    Server(http::Server),
+    Front(Front),
 }
 
 /// An open link, before anything was said.
@@ -129,7 +205,7 @@ struct End {
 #[derive(Clone)]
 struct Host {
     store: Store,
-    told: Arc<Mutex<Vec<String>>>,
+    told: Arc<watch::Sender<Vec<String>>>,
 }
 
 impl Wire {
@@ -204,7 +280,7 @@ fn router(host: Host) -> Router<Host> {
 
 impl Host {
     fn hear(&self, what: String) {
-        self.told.lock().unwrap().push(what);
+        self.told.send_modify(|told| told.push(what));
     }
 }
 
@@ -221,7 +297,15 @@ impl Session {
 
     /// What the server told so far, in order.
     pub fn told(&self) -> Vec<String> {
-        self.host.told.lock().unwrap().clone()
+        self.host.told.borrow().clone()
+    }
+
+    /// The same once it is this much.
+    pub async fn told_all(&self, count: usize) -> Vec<String> {
+        let mut told = self.host.told.subscribe();
+        let all = told.wait_for(|told| told.len() >= count);
+        let all = soon("what the server tells", all).await.unwrap();
+        all.clone()
     }
 
     /// Calls a component.
@@ -230,7 +314,8 @@ impl Session {
     }
 
     /// Calls a component with params of one's own.
-    pub async fn execute_as(&self, params: ExecuteParams) -> Result<ExecuteResult, CallError> {
+    pub async fn execute_as(&self, mut params: ExecuteParams) -> Result<ExecuteResult, CallError> {
+        params.capabilities = self.transport.is_stateless().then(Capabilities::all);
         let peer = self.peer();
         soon("an answer", peer.call::<Execute>(&params)).await
     }
@@ -329,6 +414,10 @@ impl End {
             Running::Child(child) => {
                 soon("the server's end", child.shut_down()).await;
             }
+            Running::Server(server) => {
+                server.stop().await;
+            }
+            Running::Front(front) => front.stop().await,
         }
         self.mark.all_gone().await;
     }

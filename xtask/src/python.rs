@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// The published SDK that must keep working with our runtime.
-const PUBLISHED: &str = "stepflow-py==0.4.0";
+/// The published SDK that must keep working with our runtime, over both transports.
+const PUBLISHED: &str = "stepflow-py[http]==0.4.0";
 
 /// Names under which a fitting Python may be found, best first.
 const INTERPRETERS: [&str; 6] = [
@@ -58,7 +58,7 @@ impl Environment {
         let Self::Project = self else {
             return vec![PUBLISHED.into()];
         };
-        let sdk = format!("{PYTHON_SDK}[dev]");
+        let sdk = format!("{PYTHON_SDK}[dev,http]");
         let mut requirements = vec![
             "--requirement".into(),
             DOCS_REQUIREMENTS.into(),

@@ -2,6 +2,7 @@
 //! that it is given.
 
 mod discover;
+mod http;
 mod mock;
 mod plugins;
 mod read;

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use stepflow_rpc::transport::http::client::Url;
+
 use crate::report::CliError;
 
 /// Variables that programs need to work at all and that hold no secrets. `LC_*` belongs to them.
@@ -54,6 +56,35 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         let found = self.variables.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// The proxy that requests to this URL go through, as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` say.
+    pub fn proxy_for(&self, url: &Url) -> Option<Url> {
+        let either = |name: &str| {
+            let value = self
+                .get(name)
+                .or_else(|| self.get(&name.to_ascii_uppercase()))?;
+            value.to_str().filter(|value| !value.is_empty())
+        };
+        let host = url.host_str()?;
+        let excepts = |entry: &str| {
+            let entry = entry.trim().trim_start_matches('.');
+            entry == "*"
+                || host == entry
+                || host
+                    .strip_suffix(entry)
+                    .is_some_and(|rest| rest.ends_with('.'))
+        };
+        if either("no_proxy").is_some_and(|list| {
+            list.split(',')
+                .any(|entry| !entry.trim().is_empty() && excepts(entry))
+        }) {
+            return None;
+        }
+        let proxy = either(&format!("{}_proxy", url.scheme())).or_else(|| either("all_proxy"))?;
+        Url::parse(proxy)
+            .or_else(|_| Url::parse(&format!("http://{proxy}")))
+            .ok()
     }
 
     /// The variables a component server gets unasked.

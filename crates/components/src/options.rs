@@ -11,6 +11,7 @@ use stepflow_flow::flow::Growth;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::path::Path;
 use stepflow_flow::value::Value;
+use stepflow_rpc::transport::http::client;
 
 /// Everything there is to know about where components run.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub enum Plugin {
     Mock(Mock),
     /// A component server that the runtime starts.
     Stdio(Box<Stdio>),
+    /// A component server that runs elsewhere.
+    Http(Box<Http>),
 }
 
 /// Components with fixed answers, by path.
@@ -95,6 +98,17 @@ pub struct Stdio {
     pub limits: Limits,
     /// When it is started again.
     pub restart: Restart,
+}
+
+/// A component server that runs elsewhere and is reached over HTTP.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where it is and how to talk to it.
+    pub client: client::Options,
+    /// How many sessions share the work.
+    pub connections: usize,
+    /// How its calls are bounded.
+    pub limits: Limits,
 }
 
 // Arguments and values of the environment may be secrets.
@@ -157,6 +171,23 @@ pub struct Restart {
     pub sustained_uptime: Duration,
     /// How long a failed plugin is left alone before a call may try it again.
     pub probe_after: Duration,
+    /// How long the end of a connection may take.
+    pub farewell: Duration,
+}
+
+impl Restart {
+    /// For a server that runs elsewhere: connections come and go, and a new one costs little.
+    pub fn reconnect() -> Self {
+        Restart {
+            max_restarts: u32::MAX,
+            backoff: Backoff {
+                min_delay: Duration::from_millis(100),
+                ..Restart::default().backoff
+            },
+            probe_after: Duration::from_secs(1),
+            ..Restart::default()
+        }
+    }
 }
 
 impl Default for Restart {
@@ -173,6 +204,7 @@ impl Default for Restart {
             },
             sustained_uptime: Duration::from_secs(60),
             probe_after: Duration::from_secs(30),
+            farewell: Duration::from_secs(5),
         }
     }
 }

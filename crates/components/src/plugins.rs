@@ -159,6 +159,7 @@ fn make(name: &str, plugin: &options::Plugin, shared: &remote::Shared) -> Plugin
         options::Plugin::Stdio(stdio) => {
             Plugin::Remote(Arc::new(Remote::stdio(name, stdio, shared)))
         }
+        options::Plugin::Http(http) => Plugin::Remote(Arc::new(Remote::http(name, http, shared))),
     }
 }
 

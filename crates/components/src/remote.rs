@@ -19,17 +19,21 @@ use stepflow_protocol::component::Execute;
 use stepflow_protocol::component::ExecuteParams;
 use stepflow_protocol::component::ExecuteResult;
 use stepflow_protocol::component::List;
+use stepflow_protocol::lifecycle::Capabilities;
 use stepflow_protocol::lifecycle::Empty;
 use stepflow_rpc::transport::child::Guard;
 use stepflow_store::Store;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
+use crate::options::Http;
 use crate::options::Limits;
+use crate::options::Restart;
 use crate::options::Stdio;
 use crate::options::Strictness;
 use crate::options::Validate;
 use crate::schemas;
+use connector::Connector;
 pub use failure::Unavailable;
 use supervisor::Ready;
 use supervisor::Supervisor;
@@ -67,23 +71,27 @@ impl Remote {
     /// A plugin over stdio; nothing is started yet.
     pub fn stdio(name: &str, options: &Stdio, shared: &Shared) -> Remote {
         let name: Arc<str> = name.into();
-        let instances = (0..options.instances.max(1))
-            .map(|_| {
-                let connector = connector::Stdio::new(Arc::clone(&name), options, shared);
-                let supervisor =
-                    Supervisor::start(Arc::clone(&name), connector, options.restart.clone());
-                Instance {
-                    supervisor,
-                    in_flight: AtomicUsize::new(0),
-                }
-            })
-            .collect();
+        let connector =
+            || Connector::Stdio(Box::new(connector::Stdio::new(&name, options, shared)));
+        let instances = instances(&name, options.instances, connector, &options.restart);
+        Remote::new(&name, instances, &options.limits, shared)
+    }
+
+    /// A plugin over HTTP; nothing is connected yet.
+    pub fn http(name: &str, options: &Http, shared: &Shared) -> Remote {
+        let name: Arc<str> = name.into();
+        let connector = || Connector::Http(Box::new(connector::Http::new(&name, options, shared)));
+        let instances = instances(&name, options.connections, connector, &Restart::reconnect());
+        Remote::new(&name, instances, &options.limits, shared)
+    }
+
+    fn new(name: &Arc<str>, instances: Vec<Instance>, limits: &Limits, shared: &Shared) -> Remote {
         Remote {
-            name,
-            limits: options.limits.clone(),
+            name: Arc::clone(name),
+            limits: limits.clone(),
             validate: shared.validate,
             instances,
-            slots: options.limits.max_in_flight.map(Semaphore::new),
+            slots: limits.max_in_flight.map(Semaphore::new),
         }
     }
 
@@ -143,7 +151,9 @@ impl Remote {
             .limits
             .timeout
             .filter(|_| invocation.deadline.is_none());
-        let params = params(component, invocation, invocation.deadline.or(time));
+        let mut params = params(component, invocation, invocation.deadline.or(time));
+        // Without a session any process of the server may get this: it must know all there is to know.
+        params.capabilities = ready.is_stateless().then(Capabilities::all);
         let call = ready
             .session
             .peer()
@@ -223,6 +233,19 @@ impl Remote {
         futures_util::future::join_all(self.instances.iter().map(|it| it.supervisor.shut_down()))
             .await;
     }
+}
+
+fn instances(
+    name: &Arc<str>,
+    count: usize,
+    connector: impl Fn() -> Connector,
+    restart: &Restart,
+) -> Vec<Instance> {
+    let instance = |_| Instance {
+        supervisor: Supervisor::start(Arc::clone(name), connector(), restart.clone()),
+        in_flight: AtomicUsize::new(0),
+    };
+    (0..count.max(1)).map(instance).collect()
 }
 
 fn params(

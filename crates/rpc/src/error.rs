@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::message::Json;
 use crate::transport::child;
+use crate::transport::http;
 
 /// A JSON-RPC error code: an open set with named members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +30,10 @@ impl ErrorCode {
     pub const INTERNAL: ErrorCode = ErrorCode(-32603);
     /// The answer is larger than the caller takes.
     pub const RESOURCE_UNAVAILABLE: ErrorCode = ErrorCode(-32005);
+    /// The caller may not do this.
+    pub const PERMISSION_DENIED: ErrorCode = ErrorCode(-32007);
+    /// The session is not known here any more.
+    pub const SESSION_EXPIRED: ErrorCode = ErrorCode(-32010);
     /// Too much at once; the same request may succeed later.
     pub const BUSY: ErrorCode = ErrorCode(-32011);
     /// The caller took the request back.
@@ -126,6 +131,12 @@ pub enum Closed {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The session behind the link is gone, and with it what it was asked.
+    #[error("the session is lost: {why}")]
+    SessionLost {
+        /// How that is known.
+        why: Arc<str>,
+    },
     /// The other side sends requests without reading the answers.
     #[error("the other side does not read: {queued} bytes of answers are waiting")]
     Stalled {
@@ -196,6 +207,9 @@ pub enum CallError {
         /// What is wrong, with the path of the field.
         why: String,
     },
+    /// Its POST brought no message; the failure's kind says what can be done.
+    #[error("{0}")]
+    Http(http::Failure),
     /// The link has no way for requests in this direction.
     #[error("this connection has no back channel")]
     NoBackChannel,

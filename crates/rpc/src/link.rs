@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::Lost;
 use crate::message::Id;
@@ -44,6 +45,13 @@ pub enum Arrival {
         id: Id,
         /// Why.
         lost: Lost,
+    },
+    /// This call failed on its way, although the link lives.
+    Failed {
+        /// The id of the call.
+        id: Id,
+        /// What its caller is told.
+        error: CallError,
     },
     /// A request arrived that was too long to be read: it gets an error, nothing else happens.
     Oversized {
@@ -85,6 +93,11 @@ pub trait Outgoing: Send + Sync + 'static {
     /// How many of them are answers to the other side's requests.
     fn queued_answers(&self) -> usize {
         0
+    }
+
+    /// Told that nobody waits for this call's answer any more; `true` where that is all the other side needs to hear.
+    fn forget(&self, _id: &Id) -> bool {
+        false
     }
 
     /// Sends what is queued, then ends the outgoing direction. Does not wait.

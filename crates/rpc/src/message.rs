@@ -418,6 +418,15 @@ fn bad_envelope(text: &str, error: &serde_json::Error) -> Malformed {
     }
 }
 
+/// Makes a message's text one line: line breaks in JSON text can only be white space between tokens.
+pub fn unbreak(text: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &text[from..]) {
+        text[from + at] = b' ';
+        from += at + 1;
+    }
+}
+
 /// The params of a message that has none.
 pub fn empty_params() -> Json {
     RawValue::from_string("{}".into()).expect("an empty object is JSON")

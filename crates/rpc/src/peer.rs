@@ -339,6 +339,7 @@ async fn read(
             Arrival::Message(Message::Notification(it)) => shared.on_notification(it),
             Arrival::Malformed(it) => shared.on_malformed(it),
             Arrival::Lost { id, lost } => shared.on_lost(&id, lost),
+            Arrival::Failed { id, error } => shared.resolve(&id, Err(error)),
             Arrival::Oversized { id, size, limit } => shared.on_oversized(id, size, limit),
             Arrival::Ended(why) => return shared.end(why),
         }

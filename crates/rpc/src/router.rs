@@ -91,17 +91,42 @@ pub const DEFAULT_CONCURRENCY: usize = 10_000;
 /// The table of what this side answers. Holds a state `S`, cloned into every call.
 pub struct Router<S> {
     state: S,
+    table: Arc<Table<S>>,
+}
+
+struct Table<S> {
     methods: HashMap<&'static str, Handler<S>>,
     fallback: Option<Handler<S>>,
     notices: HashMap<&'static str, Listener<S>>,
     concurrency: usize,
 }
 
+// Handlers are shared, so a table that is being built can be copied from one that is in use.
+impl<S> Clone for Table<S> {
+    fn clone(&self) -> Self {
+        Table {
+            methods: self.methods.clone(),
+            fallback: self.fallback.clone(),
+            notices: self.notices.clone(),
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+impl<S: Clone> Clone for Router<S> {
+    fn clone(&self) -> Self {
+        Router {
+            state: self.state.clone(),
+            table: Arc::clone(&self.table),
+        }
+    }
+}
+
 impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router")
-            .field("methods", &self.methods.keys())
-            .field("notices", &self.notices.keys())
+            .field("methods", &self.table.methods.keys())
+            .field("notices", &self.table.notices.keys())
             .finish_non_exhaustive()
     }
 }
@@ -109,19 +134,35 @@ impl<S> fmt::Debug for Router<S> {
 impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// A router that knows no method yet.
     pub fn new(state: S) -> Self {
-        Router {
-            state,
+        let table = Table {
             methods: HashMap::new(),
             fallback: None,
             notices: HashMap::new(),
             concurrency: DEFAULT_CONCURRENCY,
+        };
+        Router {
+            state,
+            table: Arc::new(table),
         }
+    }
+
+    /// The same table with another state: what serves another connection.
+    #[must_use]
+    pub fn with_state(&self, state: S) -> Self {
+        Router {
+            state,
+            table: Arc::clone(&self.table),
+        }
+    }
+
+    fn table(&mut self) -> &mut Table<S> {
+        Arc::make_mut(&mut self.table)
     }
 
     /// Bounds how many requests run at once; more are answered -32011 "busy".
     #[must_use]
     pub fn concurrency(mut self, limit: usize) -> Self {
-        self.concurrency = limit;
+        self.table().concurrency = limit;
         self
     }
 
@@ -144,7 +185,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             }
             .boxed()
         });
-        self.methods.insert(M::NAME, erased);
+        self.table().methods.insert(M::NAME, erased);
         self
     }
 
@@ -155,7 +196,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         F: Fn(Call<S>, Json) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Json, RpcError>> + Send + 'static,
     {
-        self.fallback = Some(Arc::new(move |call, params| handler(call, params).boxed()));
+        self.table().fallback = Some(Arc::new(move |call, params| handler(call, params).boxed()));
         self
     }
 
@@ -166,7 +207,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         N: Notice,
         F: Fn(Call<S>, N::Params) + Send + Sync + 'static,
     {
-        self.notices.insert(
+        self.table().notices.insert(
             N::NAME,
             Arc::new(move |call, params| {
                 handler(call, parse::<N::Params>(&params)?);
@@ -201,7 +242,12 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
         method: &str,
         params: Json,
     ) -> BoxFuture<'static, Result<Json, RpcError>> {
-        let Some(handler) = self.methods.get(method).or(self.fallback.as_ref()) else {
+        let Some(handler) = self
+            .table
+            .methods
+            .get(method)
+            .or(self.table.fallback.as_ref())
+        else {
             let error = RpcError::method_not_found(method);
             return async { Err(error) }.boxed();
         };
@@ -219,7 +265,7 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
     }
 
     fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json) {
-        let Some(listener) = self.notices.get(&*method) else {
+        let Some(listener) = self.table.notices.get(&*method) else {
             debug!(%method, "unknown notification ignored");
             return;
         };
@@ -238,7 +284,7 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
     }
 
     fn max_concurrency(&self) -> usize {
-        self.concurrency
+        self.table.concurrency
     }
 }
 

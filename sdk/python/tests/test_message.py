@@ -16,7 +16,7 @@ from stepflow_sdk.message import (
     request_frame,
     sought_id,
 )
-from stepflow_sdk.peer import _new_id
+from stepflow_sdk.peer import uuid7
 
 ids = st.one_of(st.integers(), st.text(st.characters(codec="utf-8")))
 values = st.recursive(
@@ -108,7 +108,7 @@ def test_an_id_inside_the_params_is_not_the_messages(frame):
 def test_our_ids_are_version_7_uuids_in_order():
     import uuid
 
-    first, *others = made = [_new_id() for _ in range(1000)]
+    first, *others = made = [uuid7() for _ in range(1000)]
     assert len(set(made)) == 1000
     assert all(uuid.UUID(it).version == 7 and uuid.UUID(it).variant == uuid.RFC_4122 for it in made)
     assert first[:8] <= others[-1][:8]

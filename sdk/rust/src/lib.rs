@@ -1,4 +1,4 @@
-//! A component server in Rust: typed async functions, served over stdin and stdout.
+//! A component server in Rust: typed async functions, served over stdin and stdout or over HTTP.
 //!
 //! Owns the server's side of the life cycle and the context that a component gets. Knows how messages look and travel only
 //! through the crates `protocol` and `rpc`.
@@ -25,6 +25,7 @@
 //! ```
 
 mod context;
+pub mod http;
 mod server;
 
 pub use context::Context;

@@ -157,11 +157,7 @@ impl Server {
 
     /// Serves one link until it ends. Components must not run before the handshake is complete.
     pub async fn serve(self: Arc<Self>, link: Link) {
-        let served = Served {
-            server: self,
-            capable: Capable::default(),
-        };
-        let connection = peer::connect(link, router(served));
+        let connection = peer::connect(link, router(Served::session(self)));
         connection.closed().await;
     }
 
@@ -240,6 +236,18 @@ fn finish<O: Serialize>(outcome: Result<O, Error>) -> Result<ExecuteResult, RpcE
 pub(crate) struct Capable {
     agreed: Arc<OnceLock<Agreed>>,
     initialized: Arc<AtomicBool>,
+    /// Whether each request says itself what it needs to say.
+    stands_alone: bool,
+}
+
+impl Capable {
+    /// What a request says that no handshake came before.
+    fn agree(&self, capabilities: Capabilities) {
+        let _ = self.agreed.set(Agreed {
+            capabilities,
+            prefix: None,
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -265,14 +273,34 @@ impl Capable {
 }
 
 #[derive(Clone)]
-struct Served {
+pub(crate) struct Served {
     server: Arc<Server>,
     capable: Capable,
 }
 
 impl Served {
+    /// A connection that begins with a handshake.
+    pub(crate) fn session(server: Arc<Server>) -> Self {
+        Served {
+            server,
+            capable: Capable::default(),
+        }
+    }
+
+    /// A request that stands alone: what it needs to say, it says itself.
+    pub(crate) fn single(server: Arc<Server>) -> Self {
+        let capable = Capable {
+            stands_alone: true,
+            ..Capable::default()
+        };
+        Served { server, capable }
+    }
+
     fn check_initialized(&self) -> Result<(), RpcError> {
         let was_greeted = self.capable.agreed.get().is_some();
+        if self.capable.stands_alone {
+            return Ok(());
+        }
         if was_greeted && self.capable.initialized.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -285,7 +313,7 @@ impl Served {
     }
 }
 
-fn router(served: Served) -> Router<Served> {
+pub(crate) fn router(served: Served) -> Router<Served> {
     Router::new(served)
         .method::<Initialize, _, _>(|call, params| async move { initialize(&call, params) })
         // Taken in order of arrival, while `initialize` may still be at work in its own task: a runtime that does not wait
@@ -351,8 +379,11 @@ fn initialize(call: &Call<Served>, params: InitializeParams) -> Result<Initializ
     })
 }
 
-async fn execute(call: Call<Served>, params: ExecuteParams) -> Result<ExecuteResult, RpcError> {
+async fn execute(call: Call<Served>, mut params: ExecuteParams) -> Result<ExecuteResult, RpcError> {
     call.state.check_initialized()?;
+    if let Some(capabilities) = params.capabilities.take() {
+        call.state.capable.agree(capabilities);
+    }
     let component = call
         .state
         .server

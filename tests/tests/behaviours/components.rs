@@ -117,7 +117,12 @@ pub async fn components_are_listed_with_their_schemas(session: &Session) {
 
 // req: protocol.component-names
 pub async fn a_component_is_found_with_and_without_slash_and_prefix(session: &Session) {
-    for name in ["/echo", "echo", "/it/echo"] {
+    let mut names = vec!["/echo", "echo"];
+    // Without a session, nobody remembers the prefix of the handshake.
+    if !session.transport.is_stateless() {
+        names.push("/it/echo");
+    }
+    for name in names {
         assert_eq!(session.output(name, value("1")).await, value("1"), "{name}");
     }
 }
@@ -196,7 +201,7 @@ pub async fn a_failure_without_a_code_is_a_component_failure(session: &Session) 
     if session.transport.is_python() {
         let data = Value::from(error.data.unwrap());
         let kind = data.get("exception_type").unwrap();
-        assert_eq!(kind.as_str().as_deref(), Some("__main__.Failure"));
+        assert!(kind.as_str().unwrap().ends_with(".Failure"), "{kind}");
         let trace = data.get("traceback").unwrap();
         assert!(trace.as_str().unwrap().contains("raise Failure"), "{trace}");
     }
@@ -273,7 +278,11 @@ pub async fn logs_and_progress_arrive_in_order_before_the_answer(session: &Sessi
         expected.push(format!("info: line {number} {{\"number\":{number}}}"));
         expected.push(format!("{}: step {number}", f64::from(number) / 100.0));
     }
-    assert_eq!(session.told(), expected);
+    if session.transport.has_one_order() {
+        assert_eq!(session.told(), expected);
+    } else {
+        assert_eq!(session.told_all(expected.len()).await, expected);
+    }
 }
 
 // req: protocol.attempt

@@ -16,6 +16,7 @@ use stepflow_flow::document::Node;
 use stepflow_flow::document::Object;
 use stepflow_flow::flow::read_backoff;
 
+use super::http;
 use super::mock;
 use super::read::Reader;
 
@@ -24,24 +25,6 @@ const MOST_INSTANCES: u64 = 1024;
 
 /// A handshake must fit.
 const LEAST_MESSAGE_BYTES: u64 = 1024;
-
-/// The keys of a plugin over HTTP.
-const HTTP_KEYS: &[&str] = &[
-    "type",
-    "transport",
-    "url",
-    "session",
-    "negotiationTimeout",
-    "connectTimeout",
-    "connections",
-    "headers",
-    "bearerToken",
-    "tls",
-    "timeout",
-    "maxInFlight",
-    "allowedEndpointOrigins",
-    "retryUnknown",
-];
 
 /// Reads all plugins.
 pub fn read(reader: &mut Reader<'_>, plugins: &Object) -> IndexMap<String, Plugin> {
@@ -66,9 +49,9 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
     let mut fields = Fields::read(node, &what, &mut reader.diagnostics)?;
     let Some(kind_node) = fields.require("type", &mut reader.diagnostics) else {
         // Which keys it may have depends on its type, so only those that no type has are reported.
-        let of_other_types = ["command", "args", "env", "cwd", "instances", "components"];
+        let of_other_types = ["args", "env", "cwd", "instances", "components"];
         take_all(&mut fields, &of_other_types);
-        take_all(&mut fields, HTTP_KEYS);
+        take_all(&mut fields, http::KEYS);
         fields.finish(&mut reader.diagnostics);
         return None;
     };
@@ -98,14 +81,7 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
     let is_http =
         transport == Some(1) || (transport_node.is_none() && command.is_none() && url.is_some());
     if is_http {
-        let place = transport_node
-            .or(url)
-            .map_or_else(|| fields.span(), |node| node.span);
-        let hint = "start the server with `transport: stdio` and a `command`";
-        reader.not_available(place, "the HTTP transport", hint);
-        take_all(&mut fields, HTTP_KEYS);
-        fields.finish(&mut reader.diagnostics);
-        return None;
+        return http::read(reader, fields);
     }
     if let Some(url) = url {
         let found =
@@ -123,7 +99,7 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
 }
 
 /// Makes keys known, so that misspelled ones are reported all the same.
-fn take_all(fields: &mut Fields<'_>, keys: &[&'static str]) {
+pub(super) fn take_all(fields: &mut Fields<'_>, keys: &[&'static str]) {
     for key in keys {
         fields.take(key);
     }
@@ -231,7 +207,7 @@ fn instances(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> usize {
         .unwrap_or(1)
 }
 
-fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
+pub(super) fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
     let mut limits = Limits {
         timeout: positive(reader, fields, "timeout"),
         ..Limits::default()
@@ -259,7 +235,7 @@ fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
     limits
 }
 
-fn positive(
+pub(super) fn positive(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     key: &'static str,

@@ -44,6 +44,7 @@ pub fn read(
 ) -> Loaded {
     let mut reader = Reader {
         environment,
+        secrets: secrets.clone(),
         folder: folder.to_owned(),
         diagnostics: Diagnostics::new(source),
         substituted: HashMap::new(),
@@ -68,6 +69,7 @@ pub fn read(
 /// What reading a config needs at every place.
 pub struct Reader<'e> {
     pub environment: &'e Environment,
+    secrets: Secrets,
     /// Where the config's relative paths start.
     pub folder: PathBuf,
     pub diagnostics: Diagnostics,
@@ -280,6 +282,11 @@ impl Reader<'_> {
     /// Whether no `${…}` stood there.
     pub fn is_as_written(&self, node: &Node) -> bool {
         !self.substituted.contains_key(&node.span)
+    }
+
+    /// Remembers a text that must not be shown.
+    pub fn secret(&self, text: &str) {
+        self.secrets.add(text);
     }
 
     /// The string of an optional key.

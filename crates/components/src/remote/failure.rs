@@ -9,6 +9,7 @@ use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
 use stepflow_protocol::error::from_rpc;
 use stepflow_rpc::CallError;
+use stepflow_rpc::transport::http::Kind;
 
 /// Why a plugin cannot take calls now.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,6 +47,15 @@ pub(super) fn of_call(plugin: &str, error: CallError) -> Failure {
         // The work was done and its result cannot be had: doing it again would give the same.
         CallError::Lost(_) | CallError::Decode { .. } => {
             Failure::new(Class::Component, told(ErrorCode::SERVER, &error))
+        }
+        CallError::Http(ref failure) => {
+            let (class, code) = match failure.kind {
+                Kind::NotSent => (Class::NotSent, ErrorCode::UNAVAILABLE),
+                Kind::Busy { retry_after } => (Class::Busy { retry_after }, ErrorCode::BUSY),
+                Kind::Unknown => (Class::Unknown, ErrorCode::OUTCOME_UNKNOWN),
+                Kind::Refused => (Class::Refused, ErrorCode::UNAVAILABLE),
+            };
+            Failure::new(class, told(code, &error))
         }
         CallError::TooLarge { .. } | CallError::NoBackChannel => {
             Failure::new(Class::Refused, told(ErrorCode::UNAVAILABLE, &error))

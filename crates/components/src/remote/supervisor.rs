@@ -10,8 +10,11 @@ use stepflow_flow::flow::Backoff;
 use stepflow_protocol::Session;
 use stepflow_protocol::component::List;
 use stepflow_protocol::lifecycle::Empty;
+use stepflow_rpc::Closed;
 use stepflow_rpc::peer::Connection;
 use stepflow_rpc::transport::child::Child;
+use stepflow_rpc::transport::child::Exit;
+use stepflow_rpc::transport::http::client::Late;
 use tokio::sync::Notify;
 use tokio::sync::OnceCell;
 use tokio::sync::watch;
@@ -23,7 +26,7 @@ use tracing::warn;
 
 use super::Unavailable;
 use super::callbacks::Executions;
-use super::connector::Stdio;
+use super::connector::Connector;
 use crate::options::Restart;
 use crate::schemas::Schemas;
 
@@ -35,7 +38,18 @@ pub(super) struct Ready {
     pub(super) executions: Executions,
     schemas: OnceCell<Option<Schemas>>,
     connection: Connection,
-    child: Child,
+    server: Server,
+}
+
+/// What stands behind a connection.
+#[derive(Debug)]
+pub(super) enum Server {
+    /// A process of ours.
+    Child(Child),
+    /// Something that runs elsewhere and remembers us.
+    Session,
+    /// Something that runs elsewhere and must be told everything each time; a session may yet come.
+    Stateless(Box<tokio::sync::Mutex<Option<Late>>>),
 }
 
 impl Ready {
@@ -43,7 +57,7 @@ impl Ready {
         generation: u64,
         session: Session,
         connection: Connection,
-        child: Child,
+        server: Server,
         executions: Executions,
     ) -> Self {
         Ready {
@@ -52,7 +66,39 @@ impl Ready {
             executions,
             schemas: OnceCell::new(),
             connection,
-            child,
+            server,
+        }
+    }
+
+    /// Whether every request must say all there is to know: any process of the server may get it.
+    pub(super) fn is_stateless(&self) -> bool {
+        matches!(self.server, Server::Stateless(_))
+    }
+
+    /// What stands behind the connection.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Ends the connection in good order, and the process behind it; says what became of that.
+    async fn shut_down(&self, grace: Duration) -> Option<Arc<Exit>> {
+        match &self.server {
+            Server::Child(child) => Some(child.shut_down().await),
+            Server::Session | Server::Stateless(_) => {
+                self.session.peer().close();
+                // A server that does not let go in time has lost us anyway.
+                let _ = tokio::time::timeout(grace, self.connection.closed()).await;
+                None
+            }
+        }
+    }
+
+    /// What stands behind the connection, for the log.
+    fn described(&self) -> String {
+        match &self.server {
+            Server::Child(child) => format!("process {}", child.pid()),
+            Server::Session => "session".to_owned(),
+            Server::Stateless(_) => "no session".to_owned(),
         }
     }
 
@@ -114,7 +160,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Makes the task; it starts the server when the first call asks for it.
-    pub(super) fn start(name: Arc<str>, connector: Stdio, restart: Restart) -> Self {
+    pub(super) fn start(name: Arc<str>, connector: Connector, restart: Restart) -> Self {
         let (publish, state) = watch::channel(State::Idle);
         let wanted = Arc::new(Notify::new());
         let stop = CancellationToken::new();
@@ -206,7 +252,7 @@ impl Drop for Supervisor {
 
 struct Keeper {
     name: Arc<str>,
-    connector: Stdio,
+    connector: Connector,
     restart: Restart,
     publish: watch::Sender<State>,
     wanted: Arc<Notify>,
@@ -260,21 +306,35 @@ impl Keeper {
         };
         let born = Instant::now();
         self.was_ready = true;
-        info!(plugin = %self.name, generation = ready.generation, pid = ready.child.pid(), "component server ready");
-        self.publish.send_replace(State::Ready(Arc::clone(&ready)));
-        let ended = self.or_stopped(ready.connection.closed()).await;
+        let (ready, closed) = self.serve(ready).await;
         // Calls may still hold the server; its process must be gone all the same.
-        let exit = ready.child.shut_down().await;
-        let closed = ended?;
-        let reason = match closed {
-            stepflow_rpc::Closed::Exited(_) => exit.to_string(),
-            closed => format!("{closed}; {exit}"),
+        let exit = ready.shut_down(self.restart.farewell).await;
+        let reason = match (closed?, exit) {
+            (Closed::Exited(exit), _) => exit.to_string(),
+            (closed, Some(exit)) => format!("{closed}; {exit}"),
+            (closed, None) => closed.to_string(),
         };
         Some(Death {
             reason,
             is_permanent: false,
             lived: born.elapsed(),
         })
+    }
+
+    /// Lets calls use the server until its connection ends or we are to stop; says which server it was in the end.
+    async fn serve(&mut self, mut ready: Arc<Ready>) -> (Arc<Ready>, Option<Closed>) {
+        loop {
+            info!(plugin = %self.name, generation = ready.generation, by = %ready.described(), "component server ready");
+            self.publish.send_replace(State::Ready(Arc::clone(&ready)));
+            tokio::select! {
+                closed = ready.connection.closed() => return (ready, Some(closed)),
+                () = self.stop.cancelled() => return (ready, None),
+                better = self.connector.better_than(&ready, self.generation + 1) => {
+                    self.generation += 1;
+                    ready = Arc::new(better);
+                }
+            }
+        }
     }
 
     /// Waits until it is time for the next life; `None` when we are to stop.

@@ -138,7 +138,9 @@ impl Drop for Waiting {
         if self.shared.pending.forget(&self.id).is_none() {
             return;
         }
-        if !self.shared.peer_takes_cancel.load(Ordering::Relaxed) {
+        if self.shared.outgoing.forget(&self.id)
+            || !self.shared.peer_takes_cancel.load(Ordering::Relaxed)
+        {
             return;
         }
         let params = CancelParams {

@@ -18,12 +18,14 @@ from stepflow_sdk.errors import (
     FlowFailed,
     FlowSkipped,
     InvalidInput,
+    NoBackChannel,
     PeerClosed,
     RemoteError,
     SkipStep,
     StepflowError,
 )
 from stepflow_sdk.server import StepflowServer
+from stepflow_sdk.transport.http.options import HttpLimits
 
 __all__ = [
     "CallCancelled",
@@ -32,7 +34,9 @@ __all__ = [
     "ErrorCode",
     "FlowFailed",
     "FlowSkipped",
+    "HttpLimits",
     "InvalidInput",
+    "NoBackChannel",
     "PeerClosed",
     "RemoteError",
     "SkipStep",

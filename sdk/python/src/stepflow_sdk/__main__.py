@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Serves Stepflow components over stdin and stdout, for a Stepflow runtime to start.
+Serves Stepflow components over stdin and stdout, for a Stepflow runtime to start, or over HTTP.
 
-  python -m stepflow_sdk                      the built-in component /udf
-  python -m stepflow_sdk my_server:server     the components of your module
+  python -m stepflow_sdk                                 the built-in component /udf
+  python -m stepflow_sdk my_server:server                the components of your module
+  python -m stepflow_sdk my_server:server --http         the same over HTTP, on port 8080
 """
 
 _EPILOG = """\
@@ -45,9 +46,17 @@ stepflow-config.yml:
       command: python
       args: ["-m", "stepflow_sdk", "my_server:server"]
 
+or, where the server runs on its own with --http:
+
+  plugins:
+    mine:
+      type: stepflow
+      transport: http
+      url: "http://localhost:8080"
+
 Then a step of a flow uses  component: /mine/add
 
-Exit codes: 0 stdin ended, 1 the link broke (stderr says how), 2 the server could not be loaded.
+Exit codes: 0 stdin ended, 1 the link broke (stderr says how), 2 the server could not be loaded, or not serve there.
 """
 
 
@@ -59,16 +68,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line."""
     options = _parser().parse_args(arguments)
     # Imports of a user's module may print; from here on that goes to stderr.
-    from stepflow_sdk.transport import stdio  # noqa: PLC0415 - --help needs none of it
+    if not options.http:
+        from stepflow_sdk.transport import stdio  # noqa: PLC0415 - --help needs none of it
 
-    stdio.claim()
+        stdio.claim()
     try:
         server = load(options.server)
     except LoadError as error:
         # os._exit, as in the server's own end: a module may have started threads before it failed.
         print(f"stepflow_sdk: {error}", file=sys.stderr, flush=True)  # noqa: T201 - a command line speaks here
         os._exit(2)
-    server.run()
+    if options.http:
+        from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as above
+
+        command.serve(server, options)
+    server.run([])
 
 
 def load(target: str | None) -> StepflowServer:
@@ -139,6 +153,7 @@ def _no_attribute(module: object, module_name: str, attribute: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     from stepflow_sdk import __version__  # noqa: PLC0415 - as in main
+    from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as in main
 
     parser = argparse.ArgumentParser(
         prog="python -m stepflow_sdk",
@@ -152,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE:ATTRIBUTE",
         help="your server, found from the current folder; the attribute is `server` where left out",
     )
+    command.add_arguments(parser)
     parser.add_argument("--version", action="version", version=f"stepflow-sdk {__version__}")
     return parser
 

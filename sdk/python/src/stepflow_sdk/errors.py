@@ -15,6 +15,7 @@ __all__ = [
     "FlowFailed",
     "FlowSkipped",
     "InvalidInput",
+    "NoBackChannel",
     "PeerClosed",
     "RemoteError",
     "SkipStep",
@@ -82,6 +83,17 @@ class PeerClosed(StepflowError):
         self, message: str = "the runtime closed the connection before it answered"
     ) -> None:
         super().__init__(ErrorCode.RESOURCE_UNAVAILABLE, message)
+
+
+class NoBackChannel(StepflowError):
+    """The call came in a way that leaves no way back: a plain POST whose sender reads no stream."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorCode.RESOURCE_UNAVAILABLE,
+            "no back channel: this call came by a plain POST, so the runtime cannot be asked anything; it has to open "
+            "a session (GET …/runtime/events) or accept text/event-stream",
+        )
 
 
 class CallCancelled(StepflowError):

@@ -57,6 +57,8 @@ class Malformed(Struct):
     reason: str
     id: int | str | None = None
     answer: bool = False
+    is_json: bool = True
+    """Whether it is JSON at all; over HTTP, where every POST is answered, that decides the error's code."""
 
 
 class Success(Struct, tag_field="jsonrpc", tag="2.0", gc=False):
@@ -120,7 +122,7 @@ def _diagnose(frame: bytes, error: BaseException) -> Malformed:
             "it is nested too deeply", sought_id(frame[:4096], frame[-4096:]), answer=True
         )
     except ValueError:
-        return Malformed(f"it is not JSON: {error}")
+        return Malformed(f"it is not JSON: {error}", is_json=False)
     if isinstance(message, list):
         return Malformed(
             "batches are not part of this protocol: send one message a frame", answer=True

@@ -8,14 +8,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from stepflow_sdk.invocation import current
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["StepOutput", "to_stderr"]
+__all__ = ["PrintCapture", "StepOutput", "to_stderr"]
 
 
 class StepOutput(io.TextIOWrapper):
@@ -35,6 +36,53 @@ class StepOutput(io.TextIOWrapper):
             return super().write(text)
         invocation.print(text)
         return len(text)
+
+
+class StepPrints:
+    """A `sys.stdout` in front of another one: what a component prints becomes logs where the runtime accepts them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Takes a text."""
+        invocation = current.get()
+        if invocation is None or not invocation.accepts("log"):
+            return self.stream.write(text)
+        invocation.print(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str], /) -> None:
+        """Takes several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class PrintCapture:
+    """Puts `StepPrints` before `sys.stdout` for as long as anything serves in this process."""
+
+    _n_users = 0
+    _installed: StepPrints | None = None
+
+    @classmethod
+    def begin(cls) -> None:
+        """Begins, unless it is on already."""
+        cls._n_users += 1
+        if cls._installed is None:
+            cls._installed = StepPrints(sys.stdout)
+            sys.stdout = cast("TextIO", cls._installed)
+
+    @classmethod
+    def end(cls) -> None:
+        """Ends with its last user; a stdout that somebody else has put there since stays."""
+        cls._n_users -= 1
+        if cls._n_users == 0 and cls._installed is not None:
+            if sys.stdout is cls._installed:
+                sys.stdout = cls._installed.stream
+            cls._installed = None
 
 
 def to_stderr(text: str, stream: TextIO | None = None) -> None:

@@ -6,7 +6,7 @@ loops: frames come in by `receive`, go out by the link, and whatever runs compon
 
 from __future__ import annotations
 
-import random
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +26,10 @@ from stepflow_sdk.protocol import DEFAULT_MAX_MESSAGE_BYTES
 if TYPE_CHECKING:
     from stepflow_sdk.router import Router
 
-__all__ = ["Link", "Peer", "Session", "Waiter"]
+__all__ = ["Link", "Peer", "Put", "Session", "Waiter", "uuid7"]
+
+Put = Callable[[bytes], None]
+"""Where one answer goes."""
 
 
 class Link(Protocol):
@@ -74,15 +77,17 @@ class Peer:
     Args:
         router: The methods this end has.
         link: Where frames go.
+        new_id: Makes the id of a call back, or raises why there can be none.
     """
 
-    def __init__(self, router: Router, link: Link) -> None:
+    def __init__(self, router: Router, link: Link, new_id: Callable[[], Id] | None = None) -> None:
         self.link = link
         self.session: Session | None = None
         """Set by `initialize`."""
         self.ready = False
         """Set by `initialized`; before it, components are not served over stdio."""
         self._router = router
+        self._new_id = new_id or uuid7
         self._pending: dict[Id, Waiter] = {}
         self._running: dict[Id, Invocation] = {}
         self._answering: set[Invocation] = set()
@@ -97,21 +102,21 @@ class Peer:
         Never raises and never waits, so that whoever reads goes on reading.
         """
         try:
-            return self._received(frame)
+            return self.take(message.decode(frame), self.link.post)
         except Exception as error:  # noqa: BLE001 - whatever one frame does, the next one is read
             to_stderr(f"stepflow_sdk: a message was lost to {type(error).__name__}: {error}")
             return None
 
-    def _received(self, frame: bytes) -> Invocation | None:
-        envelope = message.decode(frame)
+    def take(self, envelope: Envelope | Malformed, put: Put) -> Invocation | None:
+        """Takes one frame that has been decoded, as `receive` does; an answer that is there at once goes to `put`."""
         if isinstance(envelope, Malformed):
-            self._on_malformed(envelope)
+            self._on_malformed(envelope, put)
         elif envelope.method is None:
-            self._on_response(envelope)
+            self._on_response(envelope, put)
         elif envelope.id is None:
             self._router.notify(self, envelope)
         else:
-            return self._on_request(envelope, envelope.id)
+            return self._on_request(envelope, envelope.id, put)
         return None
 
     def discard(self, size: int, limit: int, head: bytes, tail: bytes) -> bool:
@@ -128,19 +133,20 @@ class Peer:
         if waiter is not None:
             waiter.fail(error)
         else:
-            self._refuse(id, error)
+            self.link.post(self.error_frame(id, error))
         return True
 
-    def _on_request(self, envelope: Envelope, id: Id) -> Invocation | None:
+    def _on_request(self, envelope: Envelope, id: Id, put: Put) -> Invocation | None:
         try:
             result = self._router.request(self, envelope)
             if isinstance(result, Invocation):
                 return self._started(id, result)
-            self.link.post(self._frame(id, result))
+            put(self._frame(id, result))
         except StepflowError as error:
-            self._refuse(id, error)
+            put(self.error_frame(id, error))
         except Exception as error:  # noqa: BLE001 - one bad message costs one message
-            self._refuse(id, StepflowError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"))
+            told = StepflowError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}")
+            put(self.error_frame(id, told))
         return None
 
     def _started(self, id: Id, invocation: Invocation) -> Invocation:
@@ -151,12 +157,12 @@ class Peer:
         self._running[id] = invocation
         return invocation
 
-    def _on_response(self, envelope: Envelope) -> None:
+    def _on_response(self, envelope: Envelope, put: Put) -> None:
         error = b"" if bytes(envelope.error) == b"null" else bytes(envelope.error)
         result = envelope.result
         if not error and not bytes(result):
             reason = "it has neither method, result nor error"
-            self._on_malformed(Malformed(reason, envelope.id, answer=envelope.id is not None))
+            self._on_malformed(Malformed(reason, envelope.id, answer=envelope.id is not None), put)
             return
         waiter = self._pending.pop(envelope.id, None) if envelope.id is not None else None
         if waiter is not None and error:
@@ -168,22 +174,17 @@ class Peer:
             to_stderr(f"stepflow_sdk: the runtime reported an error without an id: {shown}")
         # Any other answer nobody waits for is late: its caller was cancelled, and that is no error.
 
-    def _on_malformed(self, frame: Malformed) -> None:
+    def _on_malformed(self, frame: Malformed, put: Put) -> None:
         waiter = self._pending.pop(frame.id, None) if frame.id is not None else None
         if waiter is None and frame.answer:
-            self._refuse(
-                frame.id,
-                StepflowError(ErrorCode.INVALID_REQUEST, f"not a valid request: {frame.reason}"),
-            )
+            reason = f"not a valid request: {frame.reason}"
+            put(self.error_frame(frame.id, StepflowError(ErrorCode.INVALID_REQUEST, reason)))
         elif waiter is not None:
             waiter.fail(
                 StepflowError(
                     ErrorCode.INTERNAL, f"the runtime's answer cannot be read: {frame.reason}"
                 )
             )
-
-    def _refuse(self, id: Id | None, error: StepflowError) -> None:
-        self.link.post(self.error_frame(id, error))
 
     # Answers
 
@@ -207,7 +208,7 @@ class Peer:
             return frame
         return message.error_frame(id, _too_large("the answer", len(frame), limit))
 
-    def answer(self, invocation: Invocation, frame: bytes, put: Callable[[bytes], None]) -> None:
+    def answer(self, invocation: Invocation, frame: bytes, put: Put) -> None:
         """Forgets an invocation and puts its answer where it goes: by the link's `post` or `send`."""
         self._answering.add(invocation)
         # Its id is free before the answer is out: the runtime may use it again at once.
@@ -231,6 +232,16 @@ class Peer:
             if waiter is not None:
                 waiter.fail(CallCancelled(reason))
 
+    def cancel_all(self, reason: str) -> None:
+        """Cancels everything that runs."""
+        for id in list(self._running):
+            self.cancel(id, reason)
+
+    @property
+    def n_running(self) -> int:
+        """How many invocations have not been answered yet."""
+        return len(self._running)
+
     # Calls to the other end
 
     def call(self, method: str, params: Any, waiter: Waiter) -> Id:
@@ -239,7 +250,7 @@ class Peer:
         Raises:
             StepflowError: It was not sent: the link is closed, or it is larger than the runtime takes.
         """
-        id = _new_id()
+        id = self._new_id()
         frame = message.request_frame(method, params, id)
         if len(frame) > self.send_limit:
             error = _too_large(f"the {method} request", len(frame), self.send_limit)
@@ -278,9 +289,9 @@ class Peer:
         return self._drained.wait(seconds)
 
 
-def _new_id() -> str:
-    """Returns a UUIDv7: unique, and sortable by time in logs."""
-    value = (time.time_ns() // 1_000_000) << 80 | random.getrandbits(76)
+def uuid7() -> str:
+    """Returns a UUIDv7: unique, sortable by time in logs, and not to be guessed by whoever could forge an answer."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(76)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar, overload
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from stepflow_sdk import protocol
 from stepflow_sdk.component import Component, path_of
@@ -30,6 +31,11 @@ from stepflow_sdk.protocol import (
 )
 from stepflow_sdk.router import Router
 from stepflow_sdk.transport.crew import DEFAULT_MAX_THREADS
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from stepflow_sdk.transport.http.options import HttpLimits
 
 __all__ = ["StepflowServer"]
 
@@ -119,12 +125,27 @@ class StepflowServer:
         self._components[added.path] = added
         return function
 
-    def run(self) -> NoReturn:
+    def run(self, arguments: Sequence[str] | None = None) -> NoReturn:
         """Serves over stdin and stdout until stdin ends, then ends the process. For a script's last line:
 
         >>> if __name__ == "__main__":  # doctest: +SKIP
         ...     server.run()
+
+        With `--http` among the process's arguments it serves over HTTP instead, with the options of
+        `python -m stepflow_sdk --http` (`--host`, `--port`, …). Other arguments are the script's own business.
+
+        Args:
+            arguments: Looked at instead of the process's.
         """  # noqa: D415
+        given = sys.argv[1:] if arguments is None else [*arguments]
+        if "--http" in given:
+            import argparse  # noqa: PLC0415 - not needed for stdio
+
+            from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as above
+
+            parser = argparse.ArgumentParser(allow_abbrev=False)
+            command.add_arguments(parser)
+            command.serve(self, parser.parse_known_args(given)[0])
         from stepflow_sdk.transport import stdio  # noqa: PLC0415 - takes hold of signals and descriptors
 
         stdio.serve(
@@ -132,6 +153,61 @@ class StepflowServer:
             max_message_bytes=self.max_message_bytes,
             max_threads=self.max_threads,
         )
+
+    def create_http_app(
+        self,
+        token: str | None = None,
+        *,
+        allow_hosts: Sequence[str] = (),
+        root_path: str = "",
+        advertise_url: str | None = None,
+        instance_id: str | None = None,
+        allow_udf: bool = False,
+        limits: HttpLimits | None = None,
+    ) -> FastAPI:
+        """Returns a FastAPI application that serves the components over HTTP; needs the extra `http`.
+
+        >>> app = server.create_http_app()  # doctest: +SKIP
+        >>> uvicorn.run(app, host="127.0.0.1", port=8080)  # doctest: +SKIP
+
+        Serve it from one process: sessions live in its memory. Several servers behind a load balancer each have an
+        `instance_id` or an `advertise_url`.
+
+        Args:
+            token: What runtimes have to present as their bearer token; by default the environment's `STEPFLOW_TOKEN`,
+                and without one everybody is let in.
+            allow_hosts: Names by which requests may come in through loopback, as behind a proxy on this machine;
+                `*.name` stands for all below a name.
+            root_path: The prefix a proxy puts before the paths, where the ASGI server does not know it.
+            advertise_url: Where sessions reach this very process, past a load balancer.
+            instance_id: Names this process in endpoints and in the header `Stepflow-Instance-Id`.
+            allow_udf: Whether `/udf`, which runs any code, is served to other machines without a token.
+            limits: How much is kept, and for how long.
+
+        Raises:
+            ImportError: The extra is not installed; the message says how to.
+            ValueError: An argument cannot be meant, such as an empty token.
+        """
+        from stepflow_sdk.transport.http.options import HttpOptions  # noqa: PLC0415 - only where wanted
+
+        try:
+            from stepflow_sdk.transport.http.app import create_app  # noqa: PLC0415 - as above
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"serving over HTTP needs the module {error.name!r}: install the SDK with its extra `http`, as in "
+                f"python -m pip install './sdk/python[http]' or uv run --extra http …",
+                name=error.name,
+            ) from error
+        options = HttpOptions.checked(
+            token=token,
+            allow_hosts=allow_hosts,
+            root_path=root_path,
+            advertise_url=advertise_url,
+            instance_id=instance_id,
+            allow_udf=allow_udf,
+            limits=limits,
+        )
+        return create_app(self, options)
 
     def router(self, *, handshake_required: bool) -> Router:
         """Returns the protocol's methods over this server's components, for a transport to serve."""

@@ -24,6 +24,7 @@ use crate::link::Outgoing;
 use crate::link::Ticket;
 use crate::message::Id;
 use crate::message::Message;
+use crate::message::unbreak;
 
 /// Callers that can wait do so while more than this is queued.
 const HIGH_WATER_BYTES: usize = 1024 * 1024;
@@ -230,15 +231,6 @@ fn push(pieces: &mut VecDeque<Piece>, message: Message) -> usize {
     unbreak(&mut buffer[start..]);
     buffer.push(b'\n');
     buffer.len() - start
-}
-
-/// A message is one line: line breaks in JSON text can only be white space between tokens.
-fn unbreak(text: &mut [u8]) {
-    let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'\n', b'\r', &text[from..]) {
-        text[from + at] = b' ';
-        from += at + 1;
-    }
 }
 
 /// Writes what is queued until the outbox is closed and empty, or writing fails.

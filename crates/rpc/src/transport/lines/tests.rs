@@ -38,7 +38,7 @@ fn short(arrival: &Arrival) -> String {
             id,
             lost: Lost::Oversized { size, .. },
         } => format!("lost {id} of {size}"),
-        Arrival::Lost { id, .. } => format!("lost {id}"),
+        Arrival::Lost { id, .. } | Arrival::Failed { id, .. } => format!("lost {id}"),
         Arrival::Oversized { id, size, .. } => format!("oversized {id} of {size}"),
         Arrival::Ended(closed) => format!("ended: {closed}"),
     }

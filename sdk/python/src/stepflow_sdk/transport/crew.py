@@ -175,7 +175,7 @@ class Crew:
         frame = invocation.run()
         invocation.component.settled = time.perf_counter() - started < _QUICK
         if frame is None:
-            self._loop.submit(invocation)
+            self._loop.submit(invocation, self._writer.post)
         else:
             self._peer.answer(invocation, frame, self._writer.send)
 
@@ -211,7 +211,7 @@ class Crew:
     def _serve(self, invocation: Invocation) -> bool:
         """Runs a component or sees to its running; returns whether this thread still leads."""
         if invocation.component.is_async:
-            self._loop.submit(invocation)
+            self._loop.submit(invocation, self._writer.post)
             return True
         if self._n_running >= self._max_threads:
             with self._slots:
@@ -237,7 +237,7 @@ class Crew:
         elapsed = time.perf_counter() - started
         invocation.component.settled = elapsed < _QUICK
         if frame is None:
-            self._loop.submit(invocation)
+            self._loop.submit(invocation, self._writer.post)
         try:
             self._baton.pop()
         except IndexError:

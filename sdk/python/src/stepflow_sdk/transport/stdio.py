@@ -109,7 +109,7 @@ def serve(
         # Ctrl-C ends the server, and is no exception inside whichever component happens to run.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     writer = LineWriter(wire.writes, on_broken=lambda: _exit(0))
-    loop = EventLoop(writer.post, writer.flush)
+    loop = EventLoop(writer.flush)
 
     def on_oversized(size: int, head: bytes, tail: bytes) -> None:
         if not peer.discard(size, max_message_bytes, head, tail):
@@ -130,6 +130,7 @@ def serve(
     peer = Peer(router, _StdioLink(writer, crew))
     crew.start(peer)
     loop.run()
+    raise AssertionError("this loop runs until the process ends: nobody stops it")
 
 
 def _within(seconds: float, act: Callable[[], object]) -> None:

@@ -1,0 +1,202 @@
+//! Plugins that run elsewhere: the keys of the HTTP transport.
+
+use std::sync::Arc;
+
+use stepflow_components::options::Http;
+use stepflow_components::options::Plugin;
+use stepflow_flow::diagnostic::Code;
+use stepflow_flow::document::Fields;
+use stepflow_flow::document::Node;
+use stepflow_rpc::transport::http::client::Options;
+use stepflow_rpc::transport::http::client::OriginPattern;
+use stepflow_rpc::transport::http::client::SessionMode;
+use stepflow_rpc::transport::http::client::Url;
+use stepflow_rpc::transport::http::client::header;
+
+use super::plugins::limits;
+use super::plugins::positive;
+use super::read::Reader;
+
+/// The keys of a plugin over HTTP.
+pub const KEYS: &[&str] = &[
+    "type",
+    "transport",
+    "url",
+    "session",
+    "negotiationTimeout",
+    "connectTimeout",
+    "initializeTimeout",
+    "connections",
+    "headers",
+    "bearerToken",
+    "tls",
+    "timeout",
+    "maxInFlight",
+    "maxMessageBytes",
+    "allowedEndpointOrigins",
+    "retryUnknown",
+];
+
+/// Reads a plugin over HTTP.
+pub fn read(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
+    if let Some(command) = fields.take("command") {
+        let text = "a plugin over HTTP has no `command`";
+        let found = reader.diagnostics.error(Code::BadValue, command.span, text);
+        found.hint(
+            "give `url` for a server that runs on its own, or `command` for one that is started",
+        );
+    }
+    fields.require("url", &mut reader.diagnostics);
+    let url = url(reader, &mut fields);
+    let mut client = Options::new(url.clone().unwrap_or_else(placeholder));
+    client.session = session(reader, &mut fields);
+    if let Some(time) = positive(reader, &mut fields, "negotiationTimeout") {
+        client.negotiation_timeout = time;
+    }
+    if let Some(time) = positive(reader, &mut fields, "connectTimeout") {
+        client.connect_timeout = time;
+    }
+    headers(reader, &mut fields, &mut client);
+    authorities(reader, &mut fields, &mut client);
+    for item in fields
+        .list("allowedEndpointOrigins", &mut reader.diagnostics)
+        .unwrap_or_default()
+    {
+        client.allowed_endpoint_origins.extend(origin(reader, item));
+    }
+    client.proxy = url
+        .as_ref()
+        .and_then(|url| reader.environment.proxy_for(url));
+    let connections = reader.at_least_one(&mut fields, "connections").unwrap_or(1);
+    let limits = limits(reader, &mut fields);
+    fields.finish(&mut reader.diagnostics);
+    url?;
+    Some(Plugin::Http(Box::new(Http {
+        client,
+        connections: usize::try_from(connections).unwrap_or(usize::MAX),
+        limits,
+    })))
+}
+
+/// Stands for a URL that has mistakes, so that the rest can be read.
+fn placeholder() -> Url {
+    Url::parse("http://localhost").expect("this is a URL")
+}
+
+fn url(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Url> {
+    let text = reader.text_of(fields, "url")?;
+    let span = fields
+        .take("url")
+        .map_or_else(|| fields.span(), |node| node.span);
+    let why = match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
+        Ok(_) => "it must start with `http://` or `https://`".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let found = reader.diagnostics.error(
+        Code::BadValue,
+        span,
+        format!("the URL cannot be used: {why}"),
+    );
+    found.hint("write it in full, such as `http://localhost:8080`");
+    None
+}
+
+fn session(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> SessionMode {
+    match fields.choice(
+        "session",
+        &["auto", "required", "off"],
+        &mut reader.diagnostics,
+    ) {
+        Some(1) => SessionMode::Required,
+        Some(2) => SessionMode::Off,
+        _ => SessionMode::Auto,
+    }
+}
+
+fn headers(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Options) {
+    let headers = fields.object("headers", &mut reader.diagnostics);
+    for (name, entry) in headers.into_iter().flat_map(|headers| headers.iter()) {
+        let Some(text) = reader.text(&entry.node, &format!("the header {name:?}")) else {
+            continue;
+        };
+        let parsed = (
+            header::Name::try_from(&**name),
+            header::Value::try_from(&*text),
+        );
+        let (Ok(name), Ok(mut value)) = parsed else {
+            let message = format!("the header {name:?} is none");
+            let found = reader
+                .diagnostics
+                .error(Code::BadValue, entry.key_span, message);
+            found.hint("names are letters, digits and `-`; values are one line of plain text");
+            continue;
+        };
+        value.set_sensitive(true);
+        if is_secret(name.as_str()) {
+            reader.secret(&text);
+        }
+        client.headers.insert(name, value);
+    }
+    let Some(token) = reader.text_of(fields, "bearerToken") else {
+        return;
+    };
+    reader.secret(&token);
+    match header::Value::try_from(format!("Bearer {token}")) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            client.headers.insert(header::AUTHORIZATION, value);
+        }
+        Err(_) => {
+            let span = fields
+                .take("bearerToken")
+                .map_or_else(|| fields.span(), |node| node.span);
+            let found = reader
+                .diagnostics
+                .error(Code::BadValue, span, "the token cannot be sent");
+            found.hint("it must be one line of plain text; is there a line break at its end?");
+        }
+    }
+}
+
+/// Whether a header of this name carries what must not be shown.
+fn is_secret(name: &str) -> bool {
+    ["auth", "cookie", "key", "secret", "token"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// `tls: { ca: FILE }`.
+fn authorities(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Options) {
+    let Some(node) = fields.take("tls") else {
+        return;
+    };
+    let Some(mut tls) = Fields::read(node, "`tls`", &mut reader.diagnostics) else {
+        return;
+    };
+    if let Some(file) = reader.text_of(&mut tls, "ca") {
+        let path = reader.folder.join(&*file);
+        match std::fs::read(&path) {
+            Ok(pem) => client.authorities.push(pem),
+            Err(error) => {
+                let span = tls.take("ca").map_or(node.span, |node| node.span);
+                let text = format!("{} cannot be read: {error}", path.display());
+                let found = reader.diagnostics.error(Code::BadValue, span, text);
+                found.hint("name a PEM file with the certificates to trust; the path is relative to the config");
+            }
+        }
+    }
+    tls.finish(&mut reader.diagnostics);
+}
+
+fn origin(reader: &mut Reader<'_>, node: &Node) -> Option<OriginPattern> {
+    let text: Arc<str> = reader.text(node, "a host")?;
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(why) => {
+            let found = reader.diagnostics.error(Code::BadValue, node.span, why);
+            found.hint("such as `*.workers.internal` or `10.0.0.0/8`");
+            None
+        }
+    }
+}

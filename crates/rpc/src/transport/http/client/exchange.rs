@@ -1,0 +1,299 @@
+//! One HTTP exchange: a POST and how its answer is to be read. Owns the HTTP client, headers, redirects and limits.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::Response;
+use reqwest::StatusCode;
+use reqwest::header::ACCEPT;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::header::HeaderMap;
+use reqwest::header::LOCATION;
+use url::Host;
+use url::Url;
+
+use super::ConnectError;
+use super::Options;
+use super::endpoint;
+use super::endpoint::OriginPattern;
+use super::endpoint::Target;
+use super::events;
+use crate::transport::http;
+use crate::transport::http::Failure;
+use crate::transport::http::Kind;
+
+/// Idle connections are given up before common servers do (uvicorn: 5 s), so that none is closed under a request.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many redirects one request follows.
+const MAX_REDIRECTS: usize = 5;
+
+/// The HTTP client of one connection to a server.
+pub(super) struct Exchange {
+    client: Client,
+    base: Url,
+    headers: HeaderMap,
+    allowed: Vec<OriginPattern>,
+    pub(super) max_message_bytes: usize,
+    /// Where a server permanently sent us.
+    moved: Mutex<HashMap<Url, Url>>,
+}
+
+/// What a POST was answered by.
+pub(super) enum Answer {
+    /// An empty body: delivered.
+    Nothing,
+    /// A message.
+    Message(String),
+    /// A stream of events; the instance that it comes from, if it said so.
+    Stream(Box<events::Stream>, Option<String>),
+}
+
+impl Exchange {
+    pub(super) fn new(options: &Options) -> Result<Self, ConnectError> {
+        // A second installation is refused, and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_nodelay(true)
+            .no_proxy();
+        if let Some(proxy) = options
+            .proxy
+            .as_ref()
+            .filter(|_| !is_loopback(&options.url))
+        {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| {
+                ConnectError::permanent(format!("the proxy cannot be used: {error}"))
+            })?;
+            client = client.proxy(proxy);
+        }
+        for pem in &options.authorities {
+            let bundle = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+                ConnectError::permanent(format!(
+                    "the certificate authority cannot be read: {error}"
+                ))
+            })?;
+            client = client.tls_certs_merge(bundle);
+        }
+        let client = client
+            .build()
+            .map_err(|error| ConnectError::permanent(http::failure::chain(&error)))?;
+        Ok(Exchange {
+            client,
+            base: endpoint::base(&options.url),
+            headers: options.headers.clone(),
+            allowed: options.allowed_endpoint_origins.clone(),
+            max_message_bytes: options.max_message_bytes,
+            moved: Mutex::default(),
+        })
+    }
+
+    /// The configured URL.
+    pub(super) fn url(&self) -> &Url {
+        &self.base
+    }
+
+    /// The endpoint that a server named.
+    pub(super) fn endpoint(&self, data: &str) -> Result<Target, ConnectError> {
+        endpoint::resolve(&self.base, data, &self.allowed).map_err(ConnectError::permanent)
+    }
+
+    /// Asks for the stream of events.
+    pub(super) async fn get_events(
+        &self,
+        last_event_id: Option<&str>,
+    ) -> Result<Response, reqwest::Error> {
+        let url = self.now(&endpoint::events(&self.base));
+        let mut request = self
+            .client
+            .get(url)
+            .headers(self.headers.clone())
+            .header(ACCEPT, http::EVENT_STREAM);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        request.send().await
+    }
+
+    /// Ends a session; what becomes of it is of no interest any more.
+    pub(super) async fn delete(&self, target: &Target) {
+        let request = self
+            .client
+            .delete(target.url.clone())
+            .headers(self.headers.clone());
+        if let Err(error) = request.timeout(CONNECT_TIMEOUT).send().await {
+            tracing::debug!(error = %http::failure::chain(&error), "the session could not be ended at the server");
+        }
+    }
+
+    /// Posts a message.
+    pub(super) async fn post(
+        &self,
+        target: &Target,
+        instance: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Answer, Failure> {
+        let body = bytes::Bytes::from(body);
+        let mut url = self.now(&target.url);
+        for _ in 0..MAX_REDIRECTS {
+            let response = self.post_once(&url, instance, body.clone()).await?;
+            if !response.status().is_redirection() {
+                return self.read(response, target).await;
+            }
+            url = self.follow(&target.url, &url, &response)?;
+        }
+        Err(Failure::new(
+            Kind::Refused,
+            "the server redirects without end",
+        ))
+    }
+
+    async fn post_once(
+        &self,
+        url: &Url,
+        instance: Option<&str>,
+        body: bytes::Bytes,
+    ) -> Result<Response, Failure> {
+        let mut request = self
+            .client
+            .post(url.clone())
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, http::JSON)
+            .header(ACCEPT, http::ACCEPT)
+            .body(body);
+        if let Some(instance) = instance {
+            request = request.header(http::INSTANCE_HEADER, instance);
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| Failure::of_exchange(&error))
+    }
+
+    fn follow(&self, asked: &Url, from: &Url, response: &Response) -> Result<Url, Failure> {
+        let status = response.status();
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|location| location.to_str().ok())
+            .unwrap_or_default();
+        let to = from
+            .join(location)
+            .ok()
+            .filter(|to| to.origin() == from.origin());
+        let keeps_method = matches!(
+            status,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+        );
+        let Some(to) = to.filter(|_| keeps_method) else {
+            let what = format!(
+                "the server redirects ({status}) to {location:?}; put the URL it means into the configuration"
+            );
+            return Err(Failure::new(Kind::Refused, what));
+        };
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.insert(asked.clone(), to.clone());
+        Ok(to)
+    }
+
+    fn now(&self, url: &Url) -> Url {
+        self.moved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(url)
+            .unwrap_or(url)
+            .clone()
+    }
+
+    /// The answer's type alone decides how it is read.
+    async fn read(&self, response: Response, target: &Target) -> Result<Answer, Failure> {
+        let status = response.status();
+        let headers = response.headers().clone();
+        if status.is_success() && is_type(&headers, http::EVENT_STREAM) {
+            let instance = headers
+                .get(http::INSTANCE_HEADER)
+                .and_then(|id| id.to_str().ok())
+                .map(str::to_owned);
+            return Ok(Answer::Stream(
+                Box::new(events::Stream::of(response, self.max_message_bytes)),
+                instance,
+            ));
+        }
+        let body = self.body(response).await?;
+        let has_message =
+            is_type(&headers, "application/json") && body.trim_start().starts_with('{');
+        if has_message && (status.is_success() || body.contains("\"jsonrpc\"")) {
+            return Ok(Answer::Message(body));
+        }
+        if status.is_success() {
+            // Some servers answer `""` where an empty body is meant.
+            let is_empty = body.trim().is_empty() || body.trim() == "\"\"" || body.trim() == "null";
+            return if is_empty || status == StatusCode::ACCEPTED {
+                Ok(Answer::Nothing)
+            } else {
+                let what = format!(
+                    "the server answered {status} with something that is no message{}",
+                    http::failure::snippet(&body)
+                );
+                Err(Failure::new(Kind::Unknown, what))
+            };
+        }
+        let mut failure = Failure::of_status(status, &headers, &body);
+        if status == StatusCode::NOT_FOUND && target.leaves_prefix {
+            failure.what.push_str(
+                "; the endpoint that the server named lies outside of the configured path: \
+                 set its root_path, or let it name itself by --advertise-url",
+            );
+        }
+        Err(failure)
+    }
+
+    async fn body(&self, mut response: Response) -> Result<String, Failure> {
+        let limit = self.max_message_bytes;
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(None) => break,
+                Ok(Some(chunk)) if body.len() + chunk.len() <= limit => {
+                    body.extend_from_slice(&chunk)
+                }
+                Ok(Some(_)) => {
+                    let what = format!("the answer is over the limit of {limit} bytes");
+                    return Err(Failure::new(Kind::Refused, what));
+                }
+                Err(error) => {
+                    return Err(Failure::new(Kind::Unknown, http::failure::chain(&error)));
+                }
+            }
+        }
+        String::from_utf8(body).map_err(|_| Failure::new(Kind::Unknown, "the answer is not UTF-8"))
+    }
+}
+
+/// Whether the content type is this one, whatever its parameters.
+pub(super) fn is_type(headers: &HeaderMap, expected: &str) -> bool {
+    let found = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    found
+        .split(';')
+        .next()
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

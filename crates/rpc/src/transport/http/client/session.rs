@@ -1,0 +1,285 @@
+//! A link over a session: messages are posted to the session's endpoint, answers come back with the POST or as events, the
+//! server's own requests as events. Owns the reconnects of the stream; a session that is lost ends the link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+use tracing::warn;
+
+use super::endpoint::Target;
+use super::events;
+use super::events::Opened;
+use super::exchange::Answer;
+use super::exchange::Exchange;
+use super::gate::Gate;
+use crate::error::CallError;
+use crate::error::Closed;
+use crate::error::ErrorCode;
+use crate::error::Lost;
+use crate::link::Arrival;
+use crate::link::Link;
+use crate::link::Outgoing;
+use crate::link::Ticket;
+use crate::message::Id;
+use crate::message::Malformed;
+use crate::message::Message;
+use crate::transport::http::Failure;
+use crate::transport::http::Kind;
+
+/// How long a broken stream of events may take to come back before the session counts as lost.
+const RESUME_WITHIN: Duration = Duration::from_secs(30);
+
+/// Makes a link of a session whose endpoint has just been named.
+pub(super) fn link(
+    exchange: Arc<Exchange>,
+    stream: events::Stream,
+    target: Target,
+    endpoint: String,
+) -> Link {
+    let (arrivals, incoming) = mpsc::unbounded_channel();
+    let session = Arc::new(Session {
+        exchange,
+        target,
+        endpoint,
+        arrivals,
+        gate: Gate::default(),
+        posts: TaskTracker::new(),
+        over: CancellationToken::new(),
+    });
+    tokio::spawn(Arc::clone(&session).listen(stream));
+    let incoming = stream::unfold(incoming, |mut incoming| async {
+        let arrival = incoming.recv().await?;
+        Some((arrival, incoming))
+    });
+    Link {
+        outgoing: Arc::new(Out { session }),
+        incoming: Box::pin(incoming),
+        back_channel: true,
+    }
+}
+
+struct Session {
+    exchange: Arc<Exchange>,
+    target: Target,
+    /// What the server called the endpoint: the same words after a reconnect mean the same session.
+    endpoint: String,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    gate: Gate,
+    posts: TaskTracker,
+    over: CancellationToken,
+}
+
+/// The outgoing half. Its end is the session's.
+struct Out {
+    session: Arc<Session>,
+}
+
+impl Session {
+    fn arrive(&self, arrival: Arrival) {
+        // A link that nobody reads any more is being dropped.
+        let _ = self.arrivals.send(arrival);
+    }
+
+    fn arrive_text(&self, text: &str) {
+        match Message::decode(text) {
+            Ok(message) => self.arrive(Arrival::Message(message)),
+            Err(malformed) => self.arrive(Arrival::Malformed(malformed)),
+        }
+    }
+
+    /// Reads events until the session is lost or we are done with it.
+    async fn listen(self: Arc<Self>, mut stream: events::Stream) {
+        let over = self.over.clone();
+        let why = tokio::select! {
+            why = self.read(&mut stream) => why,
+            () = over.cancelled() => Closed::ByUs,
+        };
+        if matches!(why, Closed::ByUs) {
+            // Answers on their way out are let out before the session ends.
+            self.posts.close();
+            self.posts.wait().await;
+            self.exchange.delete(&self.target).await;
+        }
+        self.arrive(Arrival::Ended(why));
+    }
+
+    async fn read(&self, stream: &mut events::Stream) -> Closed {
+        loop {
+            match stream.next().await {
+                Ok(event) if event.kind == "message" => self.arrive_text(&event.data),
+                Ok(event) if event.kind == "endpoint" && event.data == self.endpoint => {}
+                Ok(event) if event.kind == "endpoint" => {
+                    return lost("the server opened another session instead");
+                }
+                Ok(event) => debug!(kind = event.kind, "an event of an unknown kind ignored"),
+                Err(why) => {
+                    let (last_id, retry) = (stream.last_id().map(str::to_owned), stream.retry());
+                    match self.resume(last_id.as_deref(), retry, &why).await {
+                        Ok(resumed) => *stream = resumed,
+                        Err(closed) => return closed,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the stream again where it broke off; only a server that numbers its events can do that.
+    async fn resume(
+        &self,
+        last_id: Option<&str>,
+        retry: Option<Duration>,
+        why: &str,
+    ) -> Result<events::Stream, Closed> {
+        let Some(last_id) = last_id else {
+            return Err(lost(why));
+        };
+        debug!(why, "opening the stream of events again");
+        let deadline = Instant::now() + RESUME_WITHIN;
+        let mut wait = retry.unwrap_or(Duration::from_millis(100));
+        loop {
+            if let Ok(Ok(Opened::Stream(mut resumed))) =
+                tokio::time::timeout_at(deadline, events::open(&self.exchange, Some(last_id))).await
+                && let Ok(Ok(endpoint)) =
+                    tokio::time::timeout_at(deadline, resumed.endpoint()).await
+            {
+                // Another endpoint is another session: ours is gone, with all it was asked.
+                return if endpoint == self.endpoint {
+                    Ok(*resumed)
+                } else {
+                    Err(lost(why))
+                };
+            }
+            if Instant::now() + wait >= deadline {
+                return Err(lost(why));
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn post(&self, message: Message) {
+        let id = match &message {
+            Message::Request(request) => Some(request.id.clone()),
+            Message::Response(_) | Message::Notification(_) => None,
+        };
+        let mut body = Vec::with_capacity(message.size());
+        message.encode(&mut body);
+        drop(message);
+        match self.exchange.post(&self.target, None, body).await {
+            Ok(Answer::Nothing) => {}
+            Ok(Answer::Message(text)) => self.on_answer(id.as_ref(), &text),
+            Ok(Answer::Stream(mut stream, _)) => {
+                while let Ok(event) = stream.next().await {
+                    self.arrive_text(&event.data);
+                }
+            }
+            Err(failure) => self.on_failure(id, failure),
+        }
+    }
+
+    fn on_answer(&self, id: Option<&Id>, text: &str) {
+        match (Message::decode(text), id) {
+            (Ok(Message::Response(response)), _) if expired(&response.result) => {
+                self.fail(id, Failure::new(Kind::NotSent, "the session has expired"));
+                self.arrive(Arrival::Ended(lost("the session has expired")));
+            }
+            (Ok(message), _) => self.arrive(Arrival::Message(message)),
+            (Err(Malformed::Unattributed(error)), _)
+                if error.code == ErrorCode::SESSION_EXPIRED =>
+            {
+                self.fail(id, Failure::new(Kind::NotSent, "the session has expired"));
+                self.arrive(Arrival::Ended(lost("the session has expired")));
+            }
+            (Err(Malformed::Unattributed(error)), Some(id)) => {
+                self.arrive(Arrival::Failed {
+                    id: id.clone(),
+                    error: CallError::Remote(error),
+                });
+            }
+            (Err(malformed), Some(id)) => {
+                let why = format!("it is no answer: {malformed:?}");
+                self.arrive(Arrival::Lost {
+                    id: id.clone(),
+                    lost: Lost::Malformed { why },
+                });
+            }
+            (Err(malformed), None) => self.arrive(Arrival::Malformed(malformed)),
+        }
+    }
+
+    fn on_failure(&self, id: Option<Id>, failure: Failure) {
+        self.fail(id.as_ref(), failure);
+    }
+
+    fn fail(&self, id: Option<&Id>, failure: Failure) {
+        match id {
+            Some(id) => self.arrive(Arrival::Failed {
+                id: id.clone(),
+                error: CallError::Http(failure),
+            }),
+            None => warn!(%failure, "a message could not be delivered"),
+        }
+    }
+}
+
+fn expired(result: &Result<crate::message::Json, crate::error::RpcError>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.code == ErrorCode::SESSION_EXPIRED)
+}
+
+fn lost(why: &str) -> Closed {
+    Closed::SessionLost { why: why.into() }
+}
+
+impl Outgoing for Out {
+    fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
+        if self.session.over.is_cancelled() {
+            return Err(Closed::ByUs);
+        }
+        let (turn, pass) = match &message {
+            Message::Notification(_) => {
+                let (turn, pass) = self.session.gate.notification();
+                (turn, Some(pass))
+            }
+            Message::Request(_) | Message::Response(_) => (self.session.gate.turn(), None),
+        };
+        let session = Arc::clone(&self.session);
+        self.session.posts.spawn(async move {
+            turn.come().await;
+            session.post(message).await;
+            drop(pass);
+        });
+        Ok(Ticket(0))
+    }
+
+    // Each POST waits for itself; what is under way is bounded by who calls.
+    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
+
+    fn may_have_left(&self, _ticket: Ticket) -> bool {
+        true
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn close(&self) {
+        self.session.over.cancel();
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.session.over.cancel();
+    }
+}

@@ -1,0 +1,117 @@
+//! Why one POST failed, by what its caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use reqwest::header::RETRY_AFTER;
+
+/// How much of an answer that is no message is shown.
+const SNIPPET_CHARS: usize = 200;
+
+/// A POST that brought no message.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What the caller can do.
+    pub kind: Kind,
+    /// What happened.
+    pub what: String,
+}
+
+/// What the caller of a failed POST can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request did not reach the other side: sending it again is safe.
+    NotSent,
+    /// The other side has enough to do.
+    Busy {
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The request may have been handled.
+    Unknown,
+    /// The request is refused and would be again.
+    Refused,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Failure {
+            kind,
+            what: what.into(),
+        }
+    }
+
+    /// What a failed exchange means: nothing was sent unless a connection was there.
+    pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
+        let kind = if error.is_connect() || error.is_builder() {
+            Kind::NotSent
+        } else {
+            Kind::Unknown
+        };
+        Failure::new(kind, chain(error))
+    }
+
+    /// What a status without a message in the body means.
+    pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
+        let kind = match status.as_u16() {
+            429 | 503 => Kind::Busy {
+                retry_after: retry_after(headers),
+            },
+            421 => Kind::NotSent,
+            500..=599 => Kind::Unknown,
+            _ => Kind::Refused,
+        };
+        let hint = match status.as_u16() {
+            401 | 403 => "; check `bearerToken` or `headers` of the plugin",
+            404 => "; is the URL right, and does a proxy in front strip a path prefix?",
+            413 => "; the message is larger than the server or a proxy takes",
+            _ => "",
+        };
+        Failure::new(
+            kind,
+            format!("the server answered {status}{}{hint}", snippet(body)),
+        )
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+}
+
+/// The start of a body, on one line.
+pub(super) fn snippet(body: &str) -> String {
+    let words: Vec<_> = body.split_whitespace().collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(SNIPPET_CHARS) {
+        _ if text.is_empty() => String::new(),
+        Some((end, _)) => format!(": {}…", &text[..end]),
+        None => format!(": {text}"),
+    }
+}
+
+/// An error with its causes, and without its URL, which may carry secrets.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    let mut text = String::from("the exchange with the server failed");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,1 @@
+"""HTTP with server-sent events: sessions, streamed answers, plain answers."""

@@ -1,0 +1,194 @@
+"""Serving over HTTP from a command line.
+
+Owns the options, the sockets and the ASGI server. What is served is the app's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from stepflow_sdk.output import to_stderr
+from stepflow_sdk.transport.http.options import TOKEN_VARIABLE
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from stepflow_sdk.server import StepflowServer
+
+__all__ = ["add_arguments", "serve"]
+
+_KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept: longer than runtimes and proxies keep theirs, so that they close first."""
+
+_BACKLOG = 2048
+
+_LAST_SECONDS = 5
+"""How long open connections may keep the process from ending once the app is done."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a server over HTTP."""
+    group = parser.add_argument_group("HTTP")
+    group.add_argument(
+        "--http", action="store_true", help="serve over HTTP instead of stdin and stdout"
+    )
+    group.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    group.add_argument(
+        "--port",
+        type=int,
+        default=8080,
+        help="the port; 0 takes a free one and stderr says which (default: %(default)s)",
+    )
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the token that runtimes have to present; else the environment's {TOKEN_VARIABLE}",
+    )
+    group.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name of this server that requests through loopback may have, as behind a proxy; may be repeated",
+    )
+    group.add_argument(
+        "--root-path", default="", metavar="PATH", help="the prefix by which a proxy serves it"
+    )
+    group.add_argument(
+        "--advertise-url",
+        metavar="URL",
+        help="where sessions reach this process, past a load balancer",
+    )
+    group.add_argument(
+        "--instance-id", metavar="NAME", help="names this process, for a load balancer to route by"
+    )
+    group.add_argument(
+        "--allow-udf",
+        action="store_true",
+        help="serve /udf, which runs any code, to other machines without a token",
+    )
+
+
+def serve(server: StepflowServer, options: argparse.Namespace) -> NoReturn:
+    """Serves over HTTP until a signal, then ends the process."""
+    try:
+        token = _token_of(options.token_file)
+        app = server.create_http_app(
+            token,
+            allow_hosts=options.allow_host,
+            root_path=options.root_path,
+            advertise_url=options.advertise_url,
+            instance_id=options.instance_id,
+            allow_udf=options.allow_udf,
+        )
+        sockets = _listen(options.host, options.port)
+    except (OSError, ValueError, ImportError) as error:
+        to_stderr(f"stepflow_sdk: {error}")
+        _exit(2)
+    is_open = app.state.stepflow.options.token is None
+    if is_open and not all(_is_loopback(it) for it in sockets):
+        to_stderr(
+            f"stepflow_sdk: WARNING: listening on {options.host} without a token: everyone who reaches this address "
+            f"can run these components. Give --token-file or {TOKEN_VARIABLE}"
+            + ("." if options.allow_udf else "; until then /udf is refused.")
+        )
+    _exit(_run(server, app, sockets))
+
+
+def _run(server: StepflowServer, app: FastAPI, sockets: list[socket.socket]) -> int:
+    import uvicorn  # noqa: PLC0415 - --help needs none of it
+
+    urls = " and ".join(_url(it) for it in sockets)
+
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            n = len(server.components)
+            to_stderr(f"stepflow_sdk: serving {n} component{'s' * (n != 1)} over HTTP at {urls}")
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    try:
+        # It raises the signal again that ended it, so the process ends as one does that was told to.
+        Announced(config).run(sockets)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _token_of(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read the token file {file}: {error}") from error
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listens on every address that the host's name stands for: localhost is two."""
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
+        )
+    except socket.gaierror as error:
+        raise OSError(f"cannot listen on {host}: {error.strerror}") from error
+    sockets: list[socket.socket] = []
+    for family, address in dict.fromkeys((it[0], str(it[4][0])) for it in found):
+        try:
+            it = _bound(family, address, port)
+        except OSError as error:
+            raise OSError(
+                f"cannot listen on {address}, port {port}: {error.strerror}; --port 0 takes a free one"
+            ) from error
+        port = it.getsockname()[1]
+        sockets.append(it)
+    return sockets
+
+
+def _bound(family: int, address: str, port: int) -> socket.socket:
+    # Only where the protocol is named does asyncio set TCP_NODELAY on its connections; without it, every answer of two
+    # writes, which is every answer, would wait for the other end's delayed acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address, port))
+        # Now, and not only when the server runs: with SO_REUSEADDR it is this call that finds the port taken.
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _url(listening: socket.socket) -> str:
+    address, port = listening.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def _exit(code: int) -> NoReturn:
+    """Ends the process at once: threads of components and their exit handlers cannot keep it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,76 @@
+"""The way onto the loop that serves HTTP, and waiting there.
+
+Owns how other threads reach that loop. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["Mailbox", "Signal"]
+
+
+class Mailbox:
+    """Carries frames from any thread to one loop, in order; a burst wakes the loop once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._inbox: deque[tuple[Callable[[bytes], None], bytes]] = deque()
+        self._told = False
+
+    def __len__(self) -> int:
+        return len(self._inbox)
+
+    def post(self, deliver: Callable[[bytes], None], frame: bytes) -> None:
+        """Has `deliver(frame)` called on the loop; never waits."""
+        self._inbox.append((deliver, frame))
+        if self._told:
+            return
+        self._told = True
+        # A loop that has ended has nobody left to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._told = False
+        while self._inbox:
+            deliver, frame = self._inbox.popleft()
+            deliver(frame)
+
+
+class Signal:
+    """Wakes the one task that waits for it; to be used on the loop only."""
+
+    __slots__ = ("_is_set", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Wakes the task, or saves it its next wait."""
+        self._is_set = True
+        _wake(self._waiter)
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Waits to be woken; returns whether it was, before the time was over."""
+        if not self._is_set:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, _wake, self._waiter) if seconds is not None else None
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        was_set, self._is_set = self._is_set, False
+        return was_set
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
