@@ -92,7 +92,7 @@ class Peer:
         self._running: dict[Id, Invocation] = {}
         self._answering: set[Invocation] = set()
         self._closed: PeerClosed | None = None
-        self._drained = threading.Event()
+        self._drained: threading.Event | None = None
 
     # Frames from the other end
 
@@ -218,8 +218,9 @@ class Peer:
         self._note_drained()
 
     def _note_drained(self) -> None:
-        if self._closed is not None and not self._running and not self._answering:
-            self._drained.set()
+        drained = self._drained
+        if drained is not None and not self._running and not self._answering:
+            drained.set()
 
     def cancel(self, id: Id, reason: str | None) -> None:
         """Cancels a running invocation; it still answers. Unknown ids are ignored: it may just have ended."""
@@ -282,11 +283,12 @@ class Peer:
             except KeyError:  # pragma: no cover - another thread took the last one
                 break
             waiter.fail(PeerClosed())
-        self._note_drained()
 
     def wait_drained(self, seconds: float) -> bool:
         """After `close`, waits for running invocations to end; returns whether they did."""
-        return self._drained.wait(seconds)
+        self._drained = drained = threading.Event()
+        self._note_drained()
+        return drained.wait(seconds)
 
 
 def uuid7() -> str:

@@ -42,6 +42,8 @@ class Exchange:
         """Frames that come before it."""
         self.has_left = False
         """Whether whoever sent the POST is gone."""
+        self.began = 0.0
+        """When its component began, by the clock of performance."""
         self._mailbox = mailbox
         self._on_answer = on_answer
         self._signal = Signal()

@@ -212,8 +212,7 @@ def _is_loopback(scope: Scope) -> bool:
     if server is None or server[1] is None:
         # A Unix socket, which nothing outside of this machine reaches.
         return True
-    address = _address(server[0])
-    return address is not None and address.is_loopback
+    return _is_loopback_name(server[0])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -226,6 +225,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_loopback_name(name: str) -> bool:
     if name == "localhost":
         return True

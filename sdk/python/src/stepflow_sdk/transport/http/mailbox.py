@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -20,19 +21,37 @@ class Mailbox:
         self._loop = loop
         self._inbox: deque[tuple[Callable[[bytes], None], bytes]] = deque()
         self._told = False
+        self._lingering: threading.Lock | None = None
 
     def __len__(self) -> int:
         return len(self._inbox)
 
     def post(self, deliver: Callable[[bytes], None], frame: bytes) -> None:
         """Has `deliver(frame)` called on the loop; never waits."""
+        # In this order: a loop that stops lingering looks into the box after it said so.
         self._inbox.append((deliver, frame))
+        lingering = self._lingering
+        if lingering is not None:
+            # Of several frames the first one wakes it.
+            with contextlib.suppress(RuntimeError):
+                lingering.release()
+            return
         if self._told:
             return
         self._told = True
         # A loop that has ended has nobody left to tell.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._deliver)
+
+    def linger(self, seconds: float) -> None:
+        """Waits for a frame where the loop stands: half the price of going to sleep and being woken, if it is brief."""
+        lingering = threading.Lock()
+        lingering.acquire()
+        self._lingering = lingering
+        if not self._inbox:
+            lingering.acquire(timeout=seconds)
+        self._lingering = None
+        self._deliver()
 
     def _deliver(self) -> None:
         self._told = False

@@ -299,8 +299,11 @@ async def _refuse(send: Send, refusal: Refused, id: Id | None) -> None:
 async def _send_json(
     send: Send, status: int, text: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
-    await _send_start(send, status, [_JSON, (b"content-length", b"%d" % len(text)), *headers])
-    await _send_body(send, text)
+    length = (b"content-length", b"%d" % len(text))
+    start = {"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]}
+    with contextlib.suppress(OSError):
+        await send(start)
+        await send({"type": "http.response.body", "body": text})
 
 
 async def _send_accepted(send: Send) -> None:
