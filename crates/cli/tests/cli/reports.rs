@@ -84,7 +84,7 @@ plugins:
     comand: python
     env:
       KEY: ${API_KEY}
-  remote: { type: stepflow, url: \"http://localhost:8080\" }
+  tools: { type: mcp, url: \"http://localhost:8080\" }
 ";
     sandbox.write("stepflow-config.yml", config);
     assert_snapshot!(stderr(&sandbox, &["validate"]), @r#"
@@ -104,13 +104,13 @@ plugins:
       |
     hint: set it, or give a default: ${API_KEY:-…}
 
-    error[E0204]: the HTTP transport is not available in this version
-     --> stepflow-config.yml:7:34
+    error[E0204]: the plugin type "mcp" is not available in this version
+     --> stepflow-config.yml:7:18
       |
-    7 |   remote: { type: stepflow, url: "http://localhost:8080" }
-      |                                  ^^^^^^^^^^^^^^^^^^^^^^^
+    7 |   tools: { type: mcp, url: "http://localhost:8080" }
+      |                  ^^^
       |
-    hint: start the server with `transport: stdio` and a `command`
+    hint: remove the plugin, or put a component server before the tools
 
     error: stepflow-config.yml: 3 errors
     "#);

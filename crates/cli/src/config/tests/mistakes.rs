@@ -152,23 +152,52 @@ fn mistakes_in_the_keys_of_a_server() {
 }
 
 #[test]
+fn plugins_over_http() {
+    let http = |keys: &str, words: &[&str]| {
+        bad(
+            &format!("plugins: {{ p: {{ type: stepflow, {keys} }} }}"),
+            words,
+        );
+    };
+    http("transport: http", &["url"]);
+    http(
+        "transport: http, url: 'http://h', session: never",
+        &["never & auto, required, off"],
+    );
+    http("url: 'h:80'", &["URL & http://"]);
+    http("url: 'ftp://h'", &["URL & http://"]);
+    http(
+        "url: 'http://h', hedders: {}",
+        &["1:50 & unknown key \"hedders\" & did you mean \"headers\""],
+    );
+    http("url: 'http://h', headers: { 'a b': x }", &["header & none"]);
+    http("url: 'http://h', headers: { A: [1] }", &["header & string"]);
+    http(
+        "url: 'http://h', bearerToken: \"a\\nb\"",
+        &["token cannot be sent & line break"],
+    );
+    http(
+        "url: 'http://h', connections: 0",
+        &["connections & at least 1"],
+    );
+    http("url: 'http://h', connectTimeout: 0", &["connectTimeout"]);
+    http(
+        "url: 'http://h', allowedEndpointOrigins: ['10.0.0.0/40']",
+        &["10.0.0.0/40 & 10.0.0.0/8"],
+    );
+    http(
+        "url: 'http://h', tls: { ca: no-such.pem }",
+        &["no-such.pem & PEM"],
+    );
+    http(
+        "transport: http, url: 'http://h', command: x",
+        &["no `command`"],
+    );
+}
+
+#[test]
 fn what_is_not_there_yet_says_so() {
     let yet = "is not available in this version";
-    bad(
-        "plugins: { p: { type: stepflow, transport: http, url: 'http://h', session: never } }",
-        &[&format!("1:44 & HTTP transport {yet} & stdio")],
-    );
-    bad(
-        "plugins: { p: { type: stepflow, url: 'http://h' } }",
-        &[&format!("1:38 & HTTP transport {yet}")],
-    );
-    bad(
-        "plugins: { p: { type: stepflow, url: 'http://h', hedders: {} } }",
-        &[
-            yet,
-            "1:50 & unknown key \"hedders\" & did you mean \"headers\"",
-        ],
-    );
     bad(
         "plugins: { p: { type: mcp, command: npx } }",
         &[&format!("1:23 & \"mcp\" {yet}")],
