@@ -133,9 +133,9 @@ impl Run {
     }
 }
 
-/// Checks a flow, a config, or both, and reports every mistake at once
+/// Checks a flow, a config, or both, and reports all mistakes it finds at once
 ///
-/// Nothing is started. Exits with 2 if there is any error.
+/// Nothing is started, so what component servers offer, take and return is not known here. Exits with 2 if there is any error.
 #[derive(Debug, Args)]
 #[command(
     display_name = "stepflow",

@@ -229,14 +229,17 @@ impl Said {
         self.fields.retain(|(name, _)| *name == "run_id");
     }
 
-    /// `message key=value`, and what more lines the message has below that.
+    /// `message key=value`, and what more lines the message and the fields have below that.
     fn by_runtime(&self) -> String {
         let mut lines = self.message.lines();
         let mut text = lines.next().unwrap_or_default().to_owned();
-        for (name, value) in &self.fields {
+        let is_long = |value: &str| value.trim_end().contains('\n');
+        let (long, short): (Vec<_>, Vec<_>) =
+            self.fields.iter().partition(|(_, value)| is_long(value));
+        for (name, value) in short {
             let _ = write!(text, " {}{value}", paint::dim(&format!("{name}=")));
         }
-        for line in lines {
+        for line in lines.chain(long.iter().flat_map(|(_, value)| value.lines())) {
             let _ = write!(text, "\n{line}");
         }
         text

@@ -14,6 +14,7 @@ use crate::assemble::assemble;
 use crate::json_text;
 use crate::output;
 use crate::progress;
+use crate::report;
 use crate::report::CliError;
 use crate::report::Exit;
 use crate::report::failure;
@@ -96,14 +97,21 @@ fn write_components(
         ];
         for (what, schema) in schemas.into_iter().filter(|_| with_schemas) {
             if let Some(schema) = schema {
-                let _ = writeln!(
-                    text,
-                    "      {what} {}",
-                    json_text::compact(schema.as_text())
-                );
+                let _ = writeln!(text, "      {what}:{}", readable(schema));
             }
         }
     }
+}
+
+/// A schema on one line, or as YAML below its name.
+fn readable(schema: &Value) -> String {
+    const LONGEST_LINE: usize = 100;
+    let line = json_text::compact(schema.as_text());
+    if line.len() <= LONGEST_LINE {
+        return format!(" {line}");
+    }
+    let lines = yaml_text::print(schema);
+    format!("\n{}", report::indent(lines.trim_end(), "        "))
 }
 
 fn as_value(listings: &[Listing], with_schemas: bool) -> Value {

@@ -27,6 +27,8 @@ impl Failures {
                 class,
                 error,
             } => {
+                let traceback = error.data.as_ref().and_then(|data| data.get("traceback"));
+                let traceback = traceback.as_ref().and_then(|it| it.as_str());
                 // The class decides what happens next and is in no result, so the log has it.
                 debug!(
                     %run_id,
@@ -34,7 +36,8 @@ impl Failures {
                     attempt,
                     ?class,
                     code = error.code,
-                    message = error.message,
+                    error = error.message,
+                    traceback = traceback.as_deref(),
                     "attempt failed"
                 );
                 self.0.insert(*step, error.message.clone());
