@@ -107,24 +107,33 @@ impl Exchange {
     pub(super) async fn get_events(
         &self,
         last_event_id: Option<&str>,
-    ) -> Result<Response, reqwest::Error> {
-        let url = self.now(&endpoint::events(&self.base));
-        let mut request = self
-            .client
-            .get(url)
-            .headers(self.headers.clone())
-            .header(ACCEPT, http::EVENT_STREAM);
-        if let Some(id) = last_event_id {
-            request = request.header("last-event-id", id);
+    ) -> Result<Response, Failure> {
+        let asked = endpoint::events(&self.base);
+        let mut url = self.now(&asked);
+        for _ in 0..MAX_REDIRECTS {
+            let mut request = self
+                .client
+                .get(url.clone())
+                .headers(self.headers.clone())
+                .header(ACCEPT, http::EVENT_STREAM);
+            if let Some(id) = last_event_id {
+                request = request.header("last-event-id", id);
+            }
+            let response = request.send().await;
+            let response = response.map_err(|error| Failure::of_exchange(&error))?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            url = self.follow(&asked, &url, &response)?;
         }
-        request.send().await
+        Err(redirected_without_end())
     }
 
     /// Ends a session; what becomes of it is of no interest any more.
     pub(super) async fn delete(&self, target: &Target) {
         let request = self
             .client
-            .delete(target.url.clone())
+            .delete(self.now(&target.url))
             .headers(self.headers.clone());
         if let Err(error) = request.timeout(CONNECT_TIMEOUT).send().await {
             tracing::debug!(error = %http::failure::chain(&error), "the session could not be ended at the server");
@@ -147,10 +156,7 @@ impl Exchange {
             }
             url = self.follow(&target.url, &url, &response)?;
         }
-        Err(Failure::new(
-            Kind::Refused,
-            "the server redirects without end",
-        ))
+        Err(redirected_without_end())
     }
 
     async fn post_once(
@@ -273,6 +279,10 @@ impl Exchange {
         }
         String::from_utf8(body).map_err(|_| Failure::new(Kind::Unknown, "the answer is not UTF-8"))
     }
+}
+
+fn redirected_without_end() -> Failure {
+    Failure::new(Kind::Refused, "the server redirects without end")
 }
 
 /// Whether the content type is this one, whatever its parameters.
