@@ -71,7 +71,8 @@ impl Remote {
     /// A plugin over stdio; nothing is started yet.
     pub fn stdio(name: &str, options: &Stdio, shared: &Shared) -> Remote {
         let name: Arc<str> = name.into();
-        let connector = || Connector::Stdio(Box::new(connector::Stdio::new(&name, options, shared)));
+        let connector =
+            || Connector::Stdio(Box::new(connector::Stdio::new(&name, options, shared)));
         let instances = instances(&name, options.instances, connector, &options.restart);
         Remote::new(&name, instances, &options.limits, shared)
     }

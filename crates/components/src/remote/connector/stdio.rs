@@ -104,7 +104,11 @@ impl Stdio {
             other => format!(": {other}"),
         };
         // A server that answered does speak the protocol: what it said is the reason.
-        let hint = if is_permanent { String::new() } else { hint(&exit) };
+        let hint = if is_permanent {
+            String::new()
+        } else {
+            hint(&exit)
+        };
         ConnectError {
             reason: format!("{}{what}; {exit}{hint}", self.described()),
             is_permanent,
