@@ -24,12 +24,14 @@ use stepflow_flow::flow::Flow;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
+use stepflow_rpc::transport::http::client;
 use stepflow_store::RunId;
 use stepflow_store::Store;
 use tempfile::TempDir;
 
 use crate::environment;
 use crate::environment::Python;
+use crate::http;
 use crate::process::Mark;
 use crate::process::VARIABLE;
 use crate::soon;
@@ -136,6 +138,36 @@ impl Setup {
         self
     }
 
+    /// Adds a plugin over HTTP.
+    #[must_use]
+    pub fn http(self, name: &str, url: &str) -> Self {
+        self.http_with(name, url, |_| {})
+    }
+
+    /// Adds a plugin over HTTP whose options are changed first.
+    #[must_use]
+    pub fn http_with(
+        mut self,
+        name: &str,
+        url: &str,
+        change: impl FnOnce(&mut options::Http),
+    ) -> Self {
+        let mut http = options::Http {
+            client: client::Options::new(url.parse().unwrap()),
+            connections: 1,
+            limits: options::Limits::default(),
+        };
+        change(&mut http);
+        let plugin = options::Plugin::Http(Box::new(http));
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    /// Starts a server on its own, with the home and the mark of this test.
+    pub async fn server(&self, program: Program) -> http::Server {
+        http::Server::start(program, self.home.path(), &self.mark).await
+    }
+
     /// Sets what to do about inputs and outputs that do not fit.
     #[must_use]
     pub fn validate(mut self, validate: options::Validate) -> Self {
@@ -195,6 +227,18 @@ impl Runtime {
     /// The mark on the test's processes.
     pub fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// Starts a server on its own, at a port where there was one before.
+    pub async fn server_again(&self, program: Program, port: u16) -> http::Server {
+        http::Server::start_at(port, program, self.home.path(), &self.mark).await
+    }
+
+    /// Ends the connections to a server, then the server, and proves that no process is left.
+    pub async fn shut_down_with(self, server: http::Server) {
+        soon("the shutdown", self.plugins.shut_down()).await;
+        server.stop().await;
+        self.mark.all_gone().await;
     }
 
     /// Runs a flow.
