@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Client;
 use reqwest::Response;
 use reqwest::StatusCode;
@@ -28,6 +29,9 @@ use crate::transport::http::Kind;
 /// Idle connections are given up before common servers do (uvicorn: 5 s), so that none is closed under a request.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an answer or a notification is posted, and how long the second time waits.
+const MAX_DELIVERIES: usize = 7;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -140,14 +144,35 @@ impl Exchange {
         }
     }
 
+    /// Posts a message that means the same however often it comes, an answer or a notification, until it is delivered: whoever
+    /// waits for it waits for ever otherwise.
+    pub(super) async fn deliver(
+        &self,
+        target: &Target,
+        instance: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..MAX_DELIVERIES {
+            match self.post(target, instance, body.clone()).await {
+                Err(failure) if failure.kind != Kind::Refused => {
+                    tracing::debug!(%failure, "not delivered, trying again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.post(target, instance, body).await
+    }
+
     /// Posts a message.
     pub(super) async fn post(
         &self,
         target: &Target,
         instance: Option<&str>,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<Answer, Failure> {
-        let body = bytes::Bytes::from(body);
         let mut url = self.now(&target.url);
         for _ in 0..MAX_REDIRECTS {
             let response = self.post_once(&url, instance, body.clone()).await?;
@@ -163,7 +188,7 @@ impl Exchange {
         &self,
         url: &Url,
         instance: Option<&str>,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Response, Failure> {
         let mut request = self
             .client

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::ErrorCode;
 use crate::error::Lost;
+use crate::error::RpcError;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
@@ -30,6 +32,7 @@ use crate::link::Ticket;
 use crate::message::Id;
 use crate::message::Malformed;
 use crate::message::Message;
+use crate::message::Response;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 
@@ -206,22 +209,55 @@ impl Session {
     }
 
     async fn post(&self, message: Message) {
-        let id = match &message {
-            Message::Request(request) => Some(request.id.clone()),
-            Message::Response(_) | Message::Notification(_) => None,
-        };
-        let mut body = Vec::with_capacity(message.size());
-        message.encode(&mut body);
-        drop(message);
-        match self.exchange.post(&self.target, None, body).await {
+        match message {
+            Message::Request(request) => {
+                let id = request.id.clone();
+                let body = encode(Message::Request(request));
+                let posted = self.exchange.post(&self.target, None, body).await;
+                self.on_posted(Some(&id), posted).await;
+            }
+            Message::Notification(_) => {
+                let posted = self.exchange.deliver(&self.target, None, encode(message));
+                self.on_posted(None, posted.await).await;
+            }
+            Message::Response(response) => self.answer(response).await,
+        }
+    }
+
+    /// Delivers our answer to a server's request, or the news that it cannot be.
+    async fn answer(&self, response: Response) {
+        let id = response.id.clone();
+        let body = encode(Message::Response(response));
+        let mut posted = self.exchange.deliver(&self.target, None, body).await;
+        if let Err(failure) = &posted
+            && failure.kind == Kind::Refused
+        {
+            let text = format!("the answer could not be delivered: {failure}");
+            let instead = Response {
+                id,
+                result: Err(RpcError::internal(text)),
+            };
+            let body = encode(Message::Response(instead));
+            posted = self.exchange.deliver(&self.target, None, body).await;
+        }
+        if let Err(failure) = &posted {
+            // The component waits for it in vain; so does whoever waits for the component.
+            let why = format!("an answer could not be delivered: {failure}");
+            self.arrive(Arrival::Ended(lost(&why)));
+        }
+        self.on_posted(None, posted).await;
+    }
+
+    async fn on_posted(&self, id: Option<&Id>, posted: Result<Answer, Failure>) {
+        match posted {
             Ok(Answer::Nothing) => {}
-            Ok(Answer::Message(text)) => self.on_answer(id.as_ref(), &text),
+            Ok(Answer::Message(text)) => self.on_answer(id, &text),
             Ok(Answer::Stream(mut stream, _)) => {
                 while let Ok(event) = stream.next().await {
                     self.arrive_text(&event.data);
                 }
             }
-            Err(failure) => self.on_failure(id, failure),
+            Err(failure) => self.fail(id, failure),
         }
     }
 
@@ -255,10 +291,6 @@ impl Session {
         }
     }
 
-    fn on_failure(&self, id: Option<Id>, failure: Failure) {
-        self.fail(id.as_ref(), failure);
-    }
-
     fn fail(&self, id: Option<&Id>, failure: Failure) {
         match id {
             Some(id) => self.arrive(Arrival::Failed {
@@ -270,10 +302,16 @@ impl Session {
     }
 }
 
-fn expired(result: &Result<crate::message::Json, crate::error::RpcError>) -> bool {
+fn expired(result: &Result<crate::message::Json, RpcError>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.code == ErrorCode::SESSION_EXPIRED)
+}
+
+fn encode(message: Message) -> Bytes {
+    let mut body = Vec::with_capacity(message.size());
+    message.encode(&mut body);
+    body.into()
 }
 
 fn lost(why: &str) -> Closed {
