@@ -9,6 +9,7 @@
 //! - [`http`]: component servers that run on their own and are reached over HTTP
 //! - [`process`]: processes that a test started, directly or not, and their end
 //! - [`program`]: the program `stepflow` as a user runs it
+//! - [`proxy`]: a TCP proxy that cuts, delays and holds back
 //! - [`runtime`]: plugins and an engine around them
 //! - [`server`]: the components of the test server in Rust; `servers/test_server.py` has the same in Python
 //! - [`wire`]: a connection to a test server, over each transport
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod http;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod runtime;
 pub mod server;
 pub mod wire;

@@ -85,6 +85,7 @@ pub struct Setup {
     home: TempDir,
     mark: Mark,
     options: Options,
+    transport_max_retries: u32,
 }
 
 impl Default for Setup {
@@ -96,6 +97,9 @@ impl Default for Setup {
                 plugins: IndexMap::from([("builtin".to_owned(), options::Plugin::Builtin)]),
                 ..Options::default()
             },
+            transport_max_retries: stepflow_engine::Options::default()
+                .retry
+                .transport_max_retries,
         }
     }
 }
@@ -175,11 +179,19 @@ impl Setup {
         self
     }
 
+    /// Sets how often a step is sent again when its request or its answer was lost.
+    #[must_use]
+    pub fn retries(mut self, most: u32) -> Self {
+        self.transport_max_retries = most;
+        self
+    }
+
     /// Makes the runtime; servers start when they are first called.
     pub fn start(self) -> Runtime {
         let store = Store::memory();
         let plugins = Plugins::new(self.options, store.clone()).unwrap();
         let mut options = stepflow_engine::Options::default();
+        options.retry.transport_max_retries = self.transport_max_retries;
         options.retry.transport.min_delay = Duration::from_millis(5);
         options.retry.transport.max_delay = Duration::from_millis(20);
         let components: Arc<dyn Components> = Arc::new(plugins.clone());

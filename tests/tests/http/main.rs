@@ -1,11 +1,7 @@
 //! What HTTP alone can do to a runtime: servers that are not ours, proxies, lost sessions, and strangers.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: its panic is its report"
-)]
-
 mod negotiation;
+mod proxies;
 mod published;
 
 use std::time::Instant;
@@ -59,10 +55,14 @@ fn from(tree: serde_json::Value) -> Value {
     value(&tree.to_string())
 }
 
+fn took(what: &str, since: Instant) {
+    told(&format!("{what}: {:?}", since.elapsed()));
+}
+
 #[expect(
     clippy::print_stdout,
     reason = "figures are for whoever reads the output of a test"
 )]
-fn took(what: &str, since: Instant) {
-    println!("{what}: {:?}", since.elapsed());
+fn told(what: &str) {
+    println!("{what}");
 }
