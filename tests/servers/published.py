@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from typing import Any
 
 import msgspec
@@ -97,4 +98,11 @@ def big(input: BigInput) -> dict:
 
 
 if __name__ == "__main__":
-    server.run()
+    if "--port" in sys.argv:
+        # As its own command line does it.
+        from stepflow_py.http_server import StepflowHttpServer
+
+        port = int(sys.argv[sys.argv.index("--port") + 1])
+        asyncio.run(StepflowHttpServer(server._server, host="127.0.0.1", port=port).run())
+    else:
+        server.run()

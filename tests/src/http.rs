@@ -44,12 +44,19 @@ impl Server {
     /// Starts a server at a port; waits until it says where it is.
     pub async fn start_at(port: u16, program: Program, home: &Path, mark: &Mark) -> Server {
         let (path, arguments) = command(program, port);
-        let mut child = Command::new(path)
+        let mut command = Command::new(path);
+        command
             .args(arguments)
             .current_dir(environment::workspace().join("tests/servers"))
             .env_clear()
             .envs(runtime::variables(home, mark))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Server::spawn(command).await
+    }
+
+    /// Starts a server by a command of one's own; waits until it says where it is.
+    pub async fn spawn(mut command: Command) -> Server {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -62,7 +69,7 @@ impl Server {
         let reading = tokio::spawn(read(lines, Arc::clone(&stderr), found));
         let Ok(url) = soon("the server says where it is", url).await else {
             let said = stderr.lock().unwrap().clone();
-            panic!("the server {program:?} ended without saying where it is: {said}");
+            panic!("the server ended without saying where it is: {said}\n{command:?}");
         };
         Server {
             url,

@@ -9,6 +9,7 @@
 //! - [`http`]: component servers that run on their own and are reached over HTTP
 //! - [`process`]: processes that a test started, directly or not, and their end
 //! - [`program`]: the program `stepflow` as a user runs it
+//! - [`proxy`]: a TCP proxy that cuts, delays and holds back
 //! - [`runtime`]: plugins and an engine around them
 //! - [`server`]: the components of the test server in Rust; `servers/test_server.py` has the same in Python
 //! - [`wire`]: a connection to a test server, over each transport
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod http;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod runtime;
 pub mod server;
 pub mod wire;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use stepflow_flow::value::Value;
 
 /// Far longer than anything takes: a test that waits this long hangs.
-pub const HANG: Duration = Duration::from_secs(120);
+pub const HANG: Duration = Duration::from_secs(30);
 
 /// Awaits something that comes soon, and fails with its name when it does not.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -24,12 +24,14 @@ use stepflow_flow::flow::Flow;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
+use stepflow_rpc::transport::http::client;
 use stepflow_store::RunId;
 use stepflow_store::Store;
 use tempfile::TempDir;
 
 use crate::environment;
 use crate::environment::Python;
+use crate::http;
 use crate::process::Mark;
 use crate::process::VARIABLE;
 use crate::soon;
@@ -83,6 +85,7 @@ pub struct Setup {
     home: TempDir,
     mark: Mark,
     options: Options,
+    transport_max_retries: u32,
 }
 
 impl Default for Setup {
@@ -94,6 +97,9 @@ impl Default for Setup {
                 plugins: IndexMap::from([("builtin".to_owned(), options::Plugin::Builtin)]),
                 ..Options::default()
             },
+            transport_max_retries: stepflow_engine::Options::default()
+                .retry
+                .transport_max_retries,
         }
     }
 }
@@ -136,10 +142,47 @@ impl Setup {
         self
     }
 
+    /// Adds a plugin over HTTP.
+    #[must_use]
+    pub fn http(self, name: &str, url: &str) -> Self {
+        self.http_with(name, url, |_| {})
+    }
+
+    /// Adds a plugin over HTTP whose options are changed first.
+    #[must_use]
+    pub fn http_with(
+        mut self,
+        name: &str,
+        url: &str,
+        change: impl FnOnce(&mut options::Http),
+    ) -> Self {
+        let mut http = options::Http {
+            client: client::Options::new(url.parse().unwrap()),
+            connections: 1,
+            limits: options::Limits::default(),
+        };
+        change(&mut http);
+        let plugin = options::Plugin::Http(Box::new(http));
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    /// Starts a server on its own, with the home and the mark of this test.
+    pub async fn server(&self, program: Program) -> http::Server {
+        http::Server::start(program, self.home.path(), &self.mark).await
+    }
+
     /// Sets what to do about inputs and outputs that do not fit.
     #[must_use]
     pub fn validate(mut self, validate: options::Validate) -> Self {
         self.options.validate = validate;
+        self
+    }
+
+    /// Sets how often a step is sent again when its request or its answer was lost.
+    #[must_use]
+    pub fn retries(mut self, most: u32) -> Self {
+        self.transport_max_retries = most;
         self
     }
 
@@ -148,6 +191,7 @@ impl Setup {
         let store = Store::memory();
         let plugins = Plugins::new(self.options, store.clone()).unwrap();
         let mut options = stepflow_engine::Options::default();
+        options.retry.transport_max_retries = self.transport_max_retries;
         options.retry.transport.min_delay = Duration::from_millis(5);
         options.retry.transport.max_delay = Duration::from_millis(20);
         let components: Arc<dyn Components> = Arc::new(plugins.clone());
@@ -195,6 +239,18 @@ impl Runtime {
     /// The mark on the test's processes.
     pub fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// Starts a server on its own, at a port where there was one before.
+    pub async fn server_again(&self, program: Program, port: u16) -> http::Server {
+        http::Server::start_at(port, program, self.home.path(), &self.mark).await
+    }
+
+    /// Ends the connections to a server, then the server, and proves that no process is left.
+    pub async fn shut_down_with(self, server: http::Server) {
+        soon("the shutdown", self.plugins.shut_down()).await;
+        server.stop().await;
+        self.mark.all_gone().await;
     }
 
     /// Runs a flow.

@@ -17,6 +17,7 @@ use stepflow_rpc::CallError;
 use stepflow_rpc::Link;
 use stepflow_rpc::peer;
 use stepflow_rpc::peer::Connection;
+use stepflow_rpc::transport::http::Kind;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -144,6 +145,7 @@ fn is_permanent(error: &HandshakeError) -> bool {
         HandshakeError::Version { .. } => true,
         HandshakeError::Call(error) => {
             matches!(error, CallError::Remote(_) | CallError::Decode { .. })
+                || matches!(error, CallError::Http(failure) if failure.kind == Kind::Refused)
         }
     }
 }

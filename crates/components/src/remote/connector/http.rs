@@ -1,10 +1,13 @@
 //! A server that runs elsewhere and is reached over HTTP. Owns the words for a server that cannot be reached.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stepflow_rpc::transport::http::client;
 use stepflow_rpc::transport::http::client::Connected;
 use stepflow_rpc::transport::http::client::Mode;
+use tokio::time::Instant;
+use tracing::info;
 
 use super::ConnectError;
 use super::Greeting;
@@ -14,6 +17,10 @@ use crate::options;
 use crate::remote::Shared;
 use crate::remote::supervisor::Ready;
 use crate::remote::supervisor::Server;
+
+/// How long the second handshake waits, and how long the later ones at most.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Connects to a URL.
 #[derive(Debug)]
@@ -45,12 +52,27 @@ impl Http {
         }
     }
 
+    /// Connects and shakes hands, for as long as the configuration says that a server may take to be there.
     pub(super) async fn connect(&self, generation: u64) -> Result<Ready, ConnectError> {
-        let connected = client::connect(&self.options).await;
-        // The client itself has tried for as long as the configuration says.
-        let connected =
-            connected.map_err(|error| ConnectError::permanent(self.told(&error.to_string())))?;
-        self.ready(connected, generation).await
+        let deadline = Instant::now() + self.options.connect_timeout;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let connected = client::connect(&self.options).await;
+            // The client itself has tried for as long.
+            let connected = connected
+                .map_err(|error| ConnectError::permanent(self.told(&error.to_string())))?;
+            let error = match self.ready(connected, generation).await {
+                Ok(ready) => return Ok(ready),
+                Err(error) if error.is_permanent => return Err(error),
+                Err(error) => error,
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(ConnectError::permanent(error.reason));
+            }
+            info!(plugin = %self.greeting.plugin, "trying again: {}", error.reason);
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
     }
 
     async fn ready(&self, connected: Connected, generation: u64) -> Result<Ready, ConnectError> {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
@@ -132,20 +133,22 @@ impl ConnectError {
             is_permanent: true,
         }
     }
-
-    fn passing(what: impl Into<String>) -> Self {
-        ConnectError {
-            what: what.into(),
-            is_permanent: false,
-        }
-    }
 }
 
-/// An open stream of events whose endpoint has not come yet.
+/// A stream of events that was asked for and whose endpoint has not come yet.
 pub struct Late {
     exchange: Arc<Exchange>,
-    stream: events::Stream,
+    opening: Opening,
 }
+
+/// How far a late stream has come.
+enum Opening {
+    /// Not even the head of the answer came.
+    Asked(Asking),
+    Opened(Box<events::Stream>),
+}
+
+type Asking = BoxFuture<'static, Result<Opened, ConnectError>>;
 
 impl fmt::Debug for Late {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,9 +158,23 @@ impl fmt::Debug for Late {
 
 impl Late {
     /// Waits for the endpoint; `None` when the stream ends without one.
-    pub async fn session(mut self) -> Option<Connected> {
-        match self.stream.endpoint().await {
-            Ok(data) => in_session(&self.exchange, self.stream, &data).ok(),
+    pub async fn session(self) -> Option<Connected> {
+        let mut stream = match self.opening {
+            Opening::Opened(stream) => stream,
+            Opening::Asked(asking) => match asking.await {
+                Ok(Opened::Stream(stream)) => stream,
+                Ok(Opened::NotOffered(why)) => {
+                    debug!(why, "no stream of events after all");
+                    return None;
+                }
+                Err(error) => {
+                    debug!(%error, "no stream of events after all");
+                    return None;
+                }
+            },
+        };
+        match stream.endpoint().await {
+            Ok(data) => in_session(&self.exchange, *stream, &data).ok(),
             Err(why) => {
                 debug!(why, "the stream of events ended without an endpoint");
                 None
@@ -175,36 +192,50 @@ pub async fn connect(options: &Options) -> Result<Connected, ConnectError> {
     if options.session == SessionMode::Off {
         return Ok(direct(&exchange, None));
     }
-    match open_events(options, &exchange).await? {
-        Opened::Stream(mut stream) => {
-            match tokio::time::timeout(options.negotiation_timeout, stream.endpoint()).await {
-                Ok(Ok(data)) => in_session(&exchange, *stream, &data),
-                Ok(Err(why)) => fall_back(options, &exchange, &why, None),
-                Err(_) => {
-                    let why = "the stream of events named no endpoint in time";
-                    fall_back(options, &exchange, why, Some(*stream))
-                }
-            }
+    let (opening, until) = ask_for_events(options, &exchange).await?;
+    let mut stream = match opening {
+        Asked::Answered(Opened::Stream(stream)) => stream,
+        Asked::Answered(Opened::NotOffered(why)) => {
+            return fall_back(options, &exchange, &why, None);
         }
-        Opened::NotOffered(why) => fall_back(options, &exchange, &why, None),
+        Asked::Silence(asking) => {
+            let why = "the server did not answer in time";
+            return fall_back(options, &exchange, why, Some(Opening::Asked(asking)));
+        }
+    };
+    match tokio::time::timeout_at(until, stream.endpoint()).await {
+        Ok(Ok(data)) => in_session(&exchange, *stream, &data),
+        Ok(Err(why)) => fall_back(options, &exchange, &why, None),
+        Err(_) => {
+            let why = "the stream of events named no endpoint in time";
+            fall_back(options, &exchange, why, Some(Opening::Opened(stream)))
+        }
     }
 }
 
-/// Asks for the stream of events until the answer is more than a passing failure.
-async fn open_events(options: &Options, exchange: &Exchange) -> Result<Opened, ConnectError> {
+/// What asking for the stream of events came to.
+enum Asked {
+    Answered(Opened),
+    /// The answer may yet come.
+    Silence(Asking),
+}
+
+/// Asks for the stream of events until the answer is more than a passing failure; says until when an endpoint must be named.
+async fn ask_for_events(
+    options: &Options,
+    exchange: &Arc<Exchange>,
+) -> Result<(Asked, Instant), ConnectError> {
     let deadline = Instant::now() + options.connect_timeout;
     let mut wait = Duration::from_millis(50);
     loop {
-        let error = match tokio::time::timeout_at(deadline, events::open(exchange, None)).await {
-            Ok(Ok(opened)) => return Ok(opened),
+        let until = Instant::now() + options.negotiation_timeout;
+        let asked = Arc::clone(exchange);
+        let mut asking: Asking = Box::pin(async move { events::open(&asked, None).await });
+        let error = match tokio::time::timeout_at(until, &mut asking).await {
+            Ok(Ok(opened)) => return Ok((Asked::Answered(opened), until)),
             Ok(Err(error)) if error.is_permanent => return Err(error),
             Ok(Err(error)) => error,
-            Err(_) if options.session == SessionMode::Auto => {
-                return Ok(Opened::NotOffered(
-                    "the server did not answer in time".into(),
-                ));
-            }
-            Err(_) => ConnectError::passing("the server did not answer in time"),
+            Err(_) => return Ok((Asked::Silence(asking), until)),
         };
         if Instant::now() + wait >= deadline {
             return Err(error);
@@ -234,7 +265,7 @@ fn fall_back(
     options: &Options,
     exchange: &Arc<Exchange>,
     why: &str,
-    stream: Option<events::Stream>,
+    late: Option<Opening>,
 ) -> Result<Connected, ConnectError> {
     if options.session == SessionMode::Required {
         return Err(ConnectError::permanent(format!(
@@ -242,14 +273,14 @@ fn fall_back(
         )));
     }
     debug!(why, "no session; each request stands alone");
-    Ok(direct(exchange, stream))
+    Ok(direct(exchange, late))
 }
 
-fn direct(exchange: &Arc<Exchange>, stream: Option<events::Stream>) -> Connected {
+fn direct(exchange: &Arc<Exchange>, late: Option<Opening>) -> Connected {
     let link = direct::link(Arc::clone(exchange), Target::direct(exchange.url().clone()));
-    let late = stream.map(|stream| Late {
+    let late = late.map(|opening| Late {
         exchange: Arc::clone(exchange),
-        stream,
+        opening,
     });
     Connected {
         link,

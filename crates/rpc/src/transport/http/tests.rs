@@ -212,8 +212,8 @@ async fn strangers_get_a_status_and_a_reason() {
         r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":["{}"]}}"#,
         "x".repeat(100)
     );
-    type Headers = Vec<(&'static str, &'static str)>;
-    let cases: [(u16, &str, Headers); 10] = [
+    type Headers<'a> = Vec<(&'a str, &'a str)>;
+    let cases: [(u16, &str, Headers<'_>); 10] = [
         (200, body, good.to_vec()),
         (
             200,

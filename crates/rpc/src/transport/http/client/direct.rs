@@ -101,7 +101,7 @@ impl Shared {
     }
 
     async fn request(&self, id: Id, body: Vec<u8>) {
-        match self.exchange.post(&self.target, None, body).await {
+        match self.exchange.post(&self.target, None, body.into()).await {
             Ok(Answer::Message(text)) => self.on_answer(&id, &text),
             Ok(Answer::Stream(stream, instance)) => self.read(&id, *stream, instance).await,
             Ok(Answer::Nothing) => {
@@ -192,7 +192,7 @@ impl Shared {
     async fn answer(&self, asked: Asked, body: Vec<u8>) {
         let Err(failure) = self
             .exchange
-            .post(&self.target, asked.instance.as_deref(), body)
+            .deliver(&self.target, asked.instance.as_deref(), body.into())
             .await
         else {
             return;
@@ -215,7 +215,8 @@ impl Shared {
     }
 
     async fn notify(&self, body: Vec<u8>) {
-        if let Err(failure) = self.exchange.post(&self.target, None, body).await {
+        let delivered = self.exchange.deliver(&self.target, None, body.into());
+        if let Err(failure) = delivered.await {
             warn!(%failure, "a notification could not be delivered");
         }
     }

@@ -40,7 +40,10 @@ pub(super) async fn open(
     last_event_id: Option<&str>,
 ) -> Result<Opened, ConnectError> {
     let response = exchange.get_events(last_event_id).await;
-    let response = response.map_err(|error| ConnectError::passing(http::failure::chain(&error)))?;
+    let response = response.map_err(|failure| ConnectError {
+        is_permanent: failure.kind == http::Kind::Refused,
+        what: failure.what,
+    })?;
     let status = response.status();
     if status.is_success() && is_type(response.headers(), http::EVENT_STREAM) {
         return Ok(Opened::Stream(Box::new(Stream::of(
@@ -143,7 +146,8 @@ impl Stream {
             };
             self.lock().bytes = 0;
             if let Some(id) = sse.id {
-                self.last_id = Some(id);
+                // An empty one takes back those before it.
+                self.last_id = Some(id).filter(|id| !id.is_empty());
             }
             if let Some(retry) = sse.retry {
                 self.retry = Some(Duration::from_millis(retry));

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Client;
 use reqwest::Response;
 use reqwest::StatusCode;
@@ -28,6 +29,9 @@ use crate::transport::http::Kind;
 /// Idle connections are given up before common servers do (uvicorn: 5 s), so that none is closed under a request.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an answer or a notification is posted, and how long the second time waits.
+const MAX_DELIVERIES: usize = 7;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -107,28 +111,59 @@ impl Exchange {
     pub(super) async fn get_events(
         &self,
         last_event_id: Option<&str>,
-    ) -> Result<Response, reqwest::Error> {
-        let url = self.now(&endpoint::events(&self.base));
-        let mut request = self
-            .client
-            .get(url)
-            .headers(self.headers.clone())
-            .header(ACCEPT, http::EVENT_STREAM);
-        if let Some(id) = last_event_id {
-            request = request.header("last-event-id", id);
+    ) -> Result<Response, Failure> {
+        let asked = endpoint::events(&self.base);
+        let mut url = self.now(&asked);
+        for _ in 0..MAX_REDIRECTS {
+            let mut request = self
+                .client
+                .get(url.clone())
+                .headers(self.headers.clone())
+                .header(ACCEPT, http::EVENT_STREAM);
+            if let Some(id) = last_event_id {
+                request = request.header("last-event-id", id);
+            }
+            let response = request.send().await;
+            let response = response.map_err(|error| Failure::of_exchange(&error))?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            url = self.follow(&asked, &url, &response)?;
         }
-        request.send().await
+        Err(redirected_without_end())
     }
 
     /// Ends a session; what becomes of it is of no interest any more.
     pub(super) async fn delete(&self, target: &Target) {
         let request = self
             .client
-            .delete(target.url.clone())
+            .delete(self.now(&target.url))
             .headers(self.headers.clone());
         if let Err(error) = request.timeout(CONNECT_TIMEOUT).send().await {
             tracing::debug!(error = %http::failure::chain(&error), "the session could not be ended at the server");
         }
+    }
+
+    /// Posts a message that means the same however often it comes, an answer or a notification, until it is delivered: whoever
+    /// waits for it waits for ever otherwise.
+    pub(super) async fn deliver(
+        &self,
+        target: &Target,
+        instance: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..MAX_DELIVERIES {
+            match self.post(target, instance, body.clone()).await {
+                Err(failure) if failure.kind != Kind::Refused => {
+                    tracing::debug!(%failure, "not delivered, trying again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.post(target, instance, body).await
     }
 
     /// Posts a message.
@@ -136,9 +171,8 @@ impl Exchange {
         &self,
         target: &Target,
         instance: Option<&str>,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<Answer, Failure> {
-        let body = bytes::Bytes::from(body);
         let mut url = self.now(&target.url);
         for _ in 0..MAX_REDIRECTS {
             let response = self.post_once(&url, instance, body.clone()).await?;
@@ -147,17 +181,14 @@ impl Exchange {
             }
             url = self.follow(&target.url, &url, &response)?;
         }
-        Err(Failure::new(
-            Kind::Refused,
-            "the server redirects without end",
-        ))
+        Err(redirected_without_end())
     }
 
     async fn post_once(
         &self,
         url: &Url,
         instance: Option<&str>,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Response, Failure> {
         let mut request = self
             .client
@@ -273,6 +304,10 @@ impl Exchange {
         }
         String::from_utf8(body).map_err(|_| Failure::new(Kind::Unknown, "the answer is not UTF-8"))
     }
+}
+
+fn redirected_without_end() -> Failure {
+    Failure::new(Kind::Refused, "the server redirects without end")
 }
 
 /// Whether the content type is this one, whatever its parameters.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::ErrorCode;
 use crate::error::Lost;
+use crate::error::RpcError;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
@@ -30,11 +32,15 @@ use crate::link::Ticket;
 use crate::message::Id;
 use crate::message::Malformed;
 use crate::message::Message;
+use crate::message::Response;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 
 /// How long a broken stream of events may take to come back before the session counts as lost.
 const RESUME_WITHIN: Duration = Duration::from_secs(30);
+/// How long the second try waits, and how long the later ones at most.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Makes a link of a session whose endpoint has just been named.
 pub(super) fn link(
@@ -76,6 +82,43 @@ struct Session {
     over: CancellationToken,
 }
 
+/// When a broken stream is opened again, and how often: at once, then ever more slowly. A stream that opens and brings nothing
+/// is as broken as one that does not open.
+#[derive(Debug, Default)]
+struct Patience {
+    tried: Option<Tried>,
+}
+
+#[derive(Debug)]
+struct Tried {
+    last: Instant,
+    wait: Duration,
+    until: Instant,
+}
+
+impl Patience {
+    /// How long to wait before the next try and when to give up on it; `None` once that was tried for long enough.
+    fn next(&mut self, now: Instant, retry: Option<Duration>) -> Option<(Duration, Instant)> {
+        let tried = self
+            .tried
+            .take_if(|tried| now < tried.last + RESUME_WITHIN)
+            .unwrap_or(Tried {
+                last: now,
+                wait: Duration::ZERO,
+                until: now + RESUME_WITHIN,
+            });
+        let wait = tried.wait.max(retry.unwrap_or_default());
+        let last = now + wait;
+        let until = tried.until;
+        self.tried = Some(Tried {
+            last,
+            wait: (tried.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT),
+            until,
+        });
+        (last < until).then_some((wait, until))
+    }
+}
+
 /// The outgoing half. Its end is the session's.
 struct Out {
     session: Arc<Session>,
@@ -111,9 +154,13 @@ impl Session {
     }
 
     async fn read(&self, stream: &mut events::Stream) -> Closed {
+        let mut patience = Patience::default();
         loop {
             match stream.next().await {
-                Ok(event) if event.kind == "message" => self.arrive_text(&event.data),
+                Ok(event) if event.kind == "message" => {
+                    patience = Patience::default();
+                    self.arrive_text(&event.data);
+                }
                 Ok(event) if event.kind == "endpoint" && event.data == self.endpoint => {}
                 Ok(event) if event.kind == "endpoint" => {
                     return lost("the server opened another session instead");
@@ -121,7 +168,8 @@ impl Session {
                 Ok(event) => debug!(kind = event.kind, "an event of an unknown kind ignored"),
                 Err(why) => {
                     let (last_id, retry) = (stream.last_id().map(str::to_owned), stream.retry());
-                    match self.resume(last_id.as_deref(), retry, &why).await {
+                    let resumed = self.resume(last_id.as_deref(), retry, &mut patience, &why);
+                    match resumed.await {
                         Ok(resumed) => *stream = resumed,
                         Err(closed) => return closed,
                     }
@@ -135,15 +183,15 @@ impl Session {
         &self,
         last_id: Option<&str>,
         retry: Option<Duration>,
+        patience: &mut Patience,
         why: &str,
     ) -> Result<events::Stream, Closed> {
         let Some(last_id) = last_id else {
             return Err(lost(why));
         };
         debug!(why, "opening the stream of events again");
-        let deadline = Instant::now() + RESUME_WITHIN;
-        let mut wait = retry.unwrap_or(Duration::from_millis(100));
-        loop {
+        while let Some((wait, deadline)) = patience.next(Instant::now(), retry) {
+            tokio::time::sleep(wait).await;
             if let Ok(Ok(Opened::Stream(mut resumed))) =
                 tokio::time::timeout_at(deadline, events::open(&self.exchange, Some(last_id))).await
                 && let Ok(Ok(endpoint)) =
@@ -156,31 +204,60 @@ impl Session {
                     Err(lost(why))
                 };
             }
-            if Instant::now() + wait >= deadline {
-                return Err(lost(why));
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
         }
+        Err(lost(why))
     }
 
     async fn post(&self, message: Message) {
-        let id = match &message {
-            Message::Request(request) => Some(request.id.clone()),
-            Message::Response(_) | Message::Notification(_) => None,
-        };
-        let mut body = Vec::with_capacity(message.size());
-        message.encode(&mut body);
-        drop(message);
-        match self.exchange.post(&self.target, None, body).await {
+        match message {
+            Message::Request(request) => {
+                let id = request.id.clone();
+                let body = encode(Message::Request(request));
+                let posted = self.exchange.post(&self.target, None, body).await;
+                self.on_posted(Some(&id), posted).await;
+            }
+            Message::Notification(_) => {
+                let posted = self.exchange.deliver(&self.target, None, encode(message));
+                self.on_posted(None, posted.await).await;
+            }
+            Message::Response(response) => self.answer(response).await,
+        }
+    }
+
+    /// Delivers our answer to a server's request, or the news that it cannot be.
+    async fn answer(&self, response: Response) {
+        let id = response.id.clone();
+        let body = encode(Message::Response(response));
+        let mut posted = self.exchange.deliver(&self.target, None, body).await;
+        if let Err(failure) = &posted
+            && failure.kind == Kind::Refused
+        {
+            let text = format!("the answer could not be delivered: {failure}");
+            let instead = Response {
+                id,
+                result: Err(RpcError::internal(text)),
+            };
+            let body = encode(Message::Response(instead));
+            posted = self.exchange.deliver(&self.target, None, body).await;
+        }
+        if let Err(failure) = &posted {
+            // The component waits for it in vain; so does whoever waits for the component.
+            let why = format!("an answer could not be delivered: {failure}");
+            self.arrive(Arrival::Ended(lost(&why)));
+        }
+        self.on_posted(None, posted).await;
+    }
+
+    async fn on_posted(&self, id: Option<&Id>, posted: Result<Answer, Failure>) {
+        match posted {
             Ok(Answer::Nothing) => {}
-            Ok(Answer::Message(text)) => self.on_answer(id.as_ref(), &text),
+            Ok(Answer::Message(text)) => self.on_answer(id, &text),
             Ok(Answer::Stream(mut stream, _)) => {
                 while let Ok(event) = stream.next().await {
                     self.arrive_text(&event.data);
                 }
             }
-            Err(failure) => self.on_failure(id, failure),
+            Err(failure) => self.fail(id, failure),
         }
     }
 
@@ -214,10 +291,6 @@ impl Session {
         }
     }
 
-    fn on_failure(&self, id: Option<Id>, failure: Failure) {
-        self.fail(id.as_ref(), failure);
-    }
-
     fn fail(&self, id: Option<&Id>, failure: Failure) {
         match id {
             Some(id) => self.arrive(Arrival::Failed {
@@ -229,10 +302,16 @@ impl Session {
     }
 }
 
-fn expired(result: &Result<crate::message::Json, crate::error::RpcError>) -> bool {
+fn expired(result: &Result<crate::message::Json, RpcError>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.code == ErrorCode::SESSION_EXPIRED)
+}
+
+fn encode(message: Message) -> Bytes {
+    let mut body = Vec::with_capacity(message.size());
+    message.encode(&mut body);
+    body.into()
 }
 
 fn lost(why: &str) -> Closed {
@@ -281,5 +360,48 @@ impl Outgoing for Out {
 impl Drop for Out {
     fn drop(&mut self) {
         self.session.over.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The waits until patience ends, in milliseconds, with streams that live for this long.
+    fn waits(lifetime: Duration, retry: Option<Duration>, most: usize) -> Vec<u128> {
+        let mut now = Instant::now();
+        let mut patience = Patience::default();
+        let mut waits = Vec::new();
+        while let Some((wait, _)) = patience.next(now, retry) {
+            waits.push(wait.as_millis());
+            if waits.len() == most {
+                break;
+            }
+            now += wait + lifetime;
+        }
+        waits
+    }
+
+    #[test]
+    fn streams_that_bring_nothing_are_opened_ever_more_slowly_and_not_for_ever() {
+        let expected = [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000];
+        assert_eq!(waits(Duration::ZERO, None, 100), expected);
+        assert!(waits(Duration::from_secs(1), None, 100).len() < expected.len());
+    }
+
+    #[test]
+    fn streams_that_lived_are_opened_at_once() {
+        assert_eq!(waits(Duration::from_secs(60), None, 5), [0; 5]);
+    }
+
+    #[test]
+    fn the_server_says_how_long_it_wants_to_be_left_alone() {
+        let retry = Some(Duration::from_secs(2));
+        assert_eq!(
+            waits(Duration::ZERO, retry, 8),
+            [2000, 2000, 2000, 2000, 2000, 2000, 3200, 5000]
+        );
+        let for_ever = Some(Duration::from_secs(3600));
+        assert_eq!(waits(Duration::ZERO, for_ever, 8), [] as [u128; 0]);
     }
 }
