@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import itertools
@@ -23,6 +24,25 @@ BOTH = "application/json, text/event-stream"
 STREAM = "text/event-stream"
 
 
+class _Server(uvicorn.Server):
+    """A uvicorn that ends when it is told to, and not at its next look."""
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self.running.set()
+        await self.on_tick(0)
+        await self._ended.wait()
+
+    def end(self) -> None:
+        assert self.running.wait(PATIENCE)
+        self._loop.call_soon_threadsafe(self._ended.set)
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.running = threading.Event()
+
+
 class Served:
     """An app under uvicorn on a free port, in a thread."""
 
@@ -34,7 +54,7 @@ class Served:
         self.socket.bind(("127.0.0.1", 0))
         self.socket.listen(2048)
         self.port: int = self.socket.getsockname()[1]
-        self.uvicorn = uvicorn.Server(
+        self.uvicorn = _Server(
             uvicorn.Config(
                 app,
                 log_level="warning",
@@ -67,7 +87,7 @@ class Served:
     def stop(self) -> None:
         for it in self.opened:
             it.close()
-        self.uvicorn.should_exit = True
+        self.uvicorn.end()
         self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
