@@ -65,24 +65,20 @@ class PrintCapture:
     """Puts `StepPrints` before `sys.stdout` for as long as anything serves in this process."""
 
     _n_users = 0
-    _installed: StepPrints | None = None
 
     @classmethod
     def begin(cls) -> None:
-        """Begins, unless it is on already."""
+        """Begins, where it has not."""
         cls._n_users += 1
-        if cls._installed is None:
-            cls._installed = StepPrints(sys.stdout)
-            sys.stdout = cast("TextIO", cls._installed)
+        if not isinstance(sys.stdout, StepPrints):
+            sys.stdout = cast("TextIO", StepPrints(sys.stdout))
 
     @classmethod
     def end(cls) -> None:
         """Ends with its last user; a stdout that somebody else has put there since stays."""
         cls._n_users -= 1
-        if cls._n_users == 0 and cls._installed is not None:
-            if sys.stdout is cls._installed:
-                sys.stdout = cls._installed.stream
-            cls._installed = None
+        if cls._n_users == 0 and isinstance(sys.stdout, StepPrints):
+            sys.stdout = sys.stdout.stream
 
 
 def to_stderr(text: str, stream: TextIO | None = None) -> None:

@@ -25,14 +25,16 @@ class Ending:
 
     Args:
         drain: Lets calls end; the signal goes on when it is done.
+        hurry: Has that waste no more time; called when the process is told a second time.
     """
 
-    def __init__(self, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, drain: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> None:
         self._drain = drain
+        self._hurry = hurry
         self._handlers: dict[int, _Handler] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._began = False
+        self._n_told = 0
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Takes over from handlers that are there; where there are none, nobody would end the server anyway."""
@@ -56,18 +58,20 @@ class Ending:
         self._handlers.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._began or self._loop is None or self._loop.is_closed():
-            # Told twice: whoever tells means it.
+        self._n_told += 1
+        if self._n_told > 2 or self._loop is None or self._loop.is_closed():
+            # Told that often, whoever tells means it.
             self._handlers[number](number, frame)
-            return
-        self._began = True
-        self._loop.call_soon_threadsafe(self._begin, number)
+        elif self._n_told == 2:
+            self._loop.call_soon_threadsafe(self._hurry)
+        else:
+            self._loop.call_soon_threadsafe(self._begin, number)
 
     def _begin(self, number: int) -> None:
         self._task = asyncio.ensure_future(self._end(number))
 
     async def _end(self, number: int) -> None:
-        to_stderr("stepflow_sdk: ending; calls that run may finish, a second signal ends them")
+        to_stderr("stepflow_sdk: ending; calls that run may finish, a second signal cancels them")
         try:
             await self._drain()
         finally:

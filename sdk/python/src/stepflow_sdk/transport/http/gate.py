@@ -58,7 +58,7 @@ class Refused(Exception):
 class Head:
     """The parts of a request's head that count."""
 
-    __slots__ = ("headers", "instance", "is_exposed", "session_id")
+    __slots__ = ("headers", "instance", "is_exposed", "is_loopback", "session_id")
 
     def __init__(self, scope: Scope) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
@@ -68,8 +68,13 @@ class Head:
         query = _query(scope["query_string"]) if scope["query_string"] else {}
         self.session_id = query.get(_SESSION)
         self.instance = self.headers.get(INSTANCE_HEADER) or query.get(_INSTANCE)
-        self.is_exposed = not _is_loopback(scope)
-        """Whether the connection came in by an address that others than this machine can reach."""
+        server: tuple[str, int | None] | None = scope.get("server")
+        # Without a port it is a Unix socket, which neither the network nor a browser reaches.
+        address = server[0] if server is not None and server[1] is not None else None
+        self.is_loopback = address is not None and _is_loopback_name(address)
+        """Whether the connection came in by an address that only this machine can reach, its browsers among it."""
+        self.is_exposed = address is not None and not self.is_loopback
+        """Whether it came in by one that others can reach."""
         if self.session_id is not None:
             # From here on it appears in no log: those of ASGI servers show the query as it is now.
             scope["query_string"] = b"sessionId=(hidden)"
@@ -96,10 +101,10 @@ class Gate:
         """Whether everyone is let in."""
         return self._token is None
 
-    def check_source(self, scope: Scope, head: Head) -> None:
+    def check_source(self, head: Head) -> None:
         """Refuses pages of other sites, and names that other sites may have pointed at this machine."""
         host = head.headers.get(b"host", b"").decode("latin-1").lower()
-        if not head.is_exposed and not self._is_own_name(_host_name(host)) and scope.get("server"):
+        if head.is_loopback and not self._is_own_name(_host_name(host)):
             raise Refused(
                 403,
                 ErrorCode.PERMISSION_DENIED,
@@ -205,14 +210,6 @@ def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def _query(text: bytes) -> dict[bytes, bytes]:
     pairs = (it.partition(b"=") for it in text.split(b"&"))
     return {name: value for name, _, value in pairs}
-
-
-def _is_loopback(scope: Scope) -> bool:
-    server: tuple[str, int | None] | None = scope.get("server")
-    if server is None or server[1] is None:
-        # A Unix socket, which nothing outside of this machine reaches.
-        return True
-    return _is_loopback_name(server[0])
 
 
 @functools.lru_cache(maxsize=1024)

@@ -46,6 +46,7 @@ class Host:
         """Set when the process was told to end: nothing new is begun."""
         self._without_session = server.router(handshake_required=False)
         self._with_session = server.router(handshake_required=True)
+        self._is_hurried = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # Its life
@@ -58,7 +59,7 @@ class Host:
         # Another loop than before: an app may be served again, as tests do.
         self.stop()
         self._loop = loop
-        self.is_draining = False
+        self.is_draining = self._is_hurried = False
         self.mailbox = Mailbox(loop)
         self._async_loop = EventLoop()
         threading.Thread(target=self._async_loop.run, name="stepflow-loop", daemon=True).start()
@@ -69,7 +70,7 @@ class Host:
         self.calls_back: dict[Id, BackChannel] = {}
         """Call backs outside of sessions that wait for their answers."""
         self._all_done = Signal()
-        self._ending = Ending(self.drain)
+        self._ending = Ending(self.drain, self._hurry)
         self._ending.install(loop)
         PrintCapture.begin()
 
@@ -87,7 +88,7 @@ class Host:
     async def drain(self) -> None:
         """Begins nothing new, lets calls finish or cancels them when the grace is over, and ends all streams."""
         self.is_draining = True
-        await self._finished(self.options.limits.drain_grace)
+        await self._finished(self.options.limits.drain_grace, can_hurry=True)
         for exchange, invocation in list(self.open.items()):
             if exchange in self.open:
                 invocation.peer.cancel(invocation.id, _ENDING)
@@ -97,12 +98,18 @@ class Host:
             exchange.settle(invocation.peer.error_frame(invocation.id, CallCancelled(_ENDING)))
         self.sessions.end_all(_ENDING)
 
-    async def _finished(self, seconds: float) -> None:
-        """Waits until no call is open, or the time is over."""
+    async def _finished(self, seconds: float, *, can_hurry: bool = False) -> None:
+        """Waits until no call is open, or the time is over, or that does not matter any more."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self.open and (left := end - loop.time()) > 0:
             await self._all_done.wait(left)
+            if self._is_hurried and can_hurry:
+                return
+
+    def _hurry(self) -> None:
+        self._is_hurried = True
+        self._all_done.set()
 
     # Calls
 

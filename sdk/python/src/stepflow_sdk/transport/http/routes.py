@@ -56,7 +56,7 @@ class Routes:
         self._host.start()
         head = Head(scope)
         try:
-            self._gate.check_source(scope, head)
+            self._gate.check_source(head)
             match path, scope["method"]:
                 case "", "POST":
                     await self._post(head, receive, send)
