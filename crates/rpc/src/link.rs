@@ -67,7 +67,7 @@ pub enum Arrival {
 }
 
 /// The position of a message in a link's outgoing order; later messages have greater tickets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 /// The outgoing half of a link.

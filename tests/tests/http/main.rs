@@ -1,5 +1,11 @@
 //! What HTTP alone can do to a runtime: servers that are not ours, proxies, lost sessions, and strangers.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
+mod faults;
 mod negotiation;
 mod proxies;
 mod published;

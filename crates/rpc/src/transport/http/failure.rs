@@ -115,3 +115,55 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, retry_after: Option<&'static str>, kind: Kind, words: &str) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+        }
+        let failure = Failure::of_status(status, &headers, "<h1>\n  Sorry\n</h1>");
+        assert_eq!(failure.kind, kind, "{status}");
+        for word in [words, status.as_str(), "<h1> Sorry </h1>"] {
+            assert!(failure.what.contains(word), "{status}: {failure}");
+        }
+    }
+
+    #[test]
+    fn a_status_says_what_can_be_done() {
+        let busy = |seconds: Option<u64>| Kind::Busy {
+            retry_after: seconds.map(Duration::from_secs),
+        };
+        check(400, None, Kind::Refused, "Bad Request");
+        check(401, None, Kind::Refused, "bearerToken");
+        check(403, None, Kind::Refused, "headers");
+        check(404, None, Kind::Refused, "path prefix");
+        check(405, None, Kind::Refused, "");
+        check(413, None, Kind::Refused, "larger");
+        check(415, None, Kind::Refused, "");
+        check(421, None, Kind::NotSent, "");
+        check(429, None, busy(None), "");
+        check(429, Some("7"), busy(Some(7)), "");
+        check(429, Some(" 7 "), busy(Some(7)), "");
+        check(503, Some("0"), busy(Some(0)), "");
+        check(503, Some("Wed, 21 Oct 2015 07:28:00 GMT"), busy(None), "");
+        check(503, Some("-1"), busy(None), "");
+        check(500, None, Kind::Unknown, "");
+        check(502, Some("7"), Kind::Unknown, "Bad Gateway");
+        check(504, None, Kind::Unknown, "");
+    }
+
+    #[test]
+    fn a_snippet_is_one_line_of_bounded_length() {
+        assert_eq!(snippet(""), "");
+        assert_eq!(snippet(" \n\t "), "");
+        assert_eq!(snippet("a\r\n  b"), ": a b");
+        let exactly = "é".repeat(SNIPPET_CHARS);
+        assert_eq!(snippet(&exactly), format!(": {exactly}"));
+        assert_eq!(snippet(&"é".repeat(9999)), format!(": {exactly}…"));
+    }
+}

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::mpsc;
@@ -101,7 +102,16 @@ impl Shared {
     }
 
     async fn request(&self, id: Id, body: Vec<u8>) {
-        match self.exchange.post(&self.target, None, body.into()).await {
+        let body = Bytes::from(body);
+        let mut patience = self.exchange.patience();
+        let posted = loop {
+            let posted = self.exchange.post(&self.target, None, body.clone()).await;
+            let Some(wait) = patience.wait_after(&posted) else {
+                break posted;
+            };
+            tokio::time::sleep(wait).await;
+        };
+        match posted {
             Ok(Answer::Message(text)) => self.on_answer(&id, &text),
             Ok(Answer::Stream(stream, instance)) => self.read(&id, *stream, instance).await,
             Ok(Answer::Nothing) => {

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Response;
 use sse_stream::SseByteStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ConnectError;
@@ -77,6 +78,8 @@ pub(super) struct Event {
 pub(super) struct Stream {
     events: SseByteStream<Metered>,
     meter: Arc<Mutex<Meter>>,
+    /// Told of the first keep-alive.
+    begun: Arc<Notify>,
     last_id: Option<String>,
     retry: Option<Duration>,
 }
@@ -85,6 +88,8 @@ pub(super) struct Stream {
 #[derive(Debug, Default)]
 struct Meter {
     bytes: usize,
+    /// Whether the next byte continues a line.
+    is_within_line: bool,
     /// When the last keep-alive came, and the longest interval between two.
     last_keep_alive: Option<Instant>,
     interval: Duration,
@@ -92,15 +97,22 @@ struct Meter {
 
 impl Stream {
     pub(super) fn of(response: Response, limit: usize) -> Self {
+        Stream::of_bytes(response.bytes_stream().boxed(), limit)
+    }
+
+    fn of_bytes(bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>, limit: usize) -> Self {
         let meter = Arc::new(Mutex::new(Meter::default()));
+        let begun = Arc::new(Notify::new());
         let bytes = Metered {
-            bytes: response.bytes_stream().boxed(),
+            bytes,
             meter: Arc::clone(&meter),
+            begun: Arc::clone(&begun),
             limit,
         };
         Stream {
             events: SseByteStream::new(bytes),
             meter,
+            begun,
             last_id: None,
             retry: None,
         }
@@ -130,15 +142,7 @@ impl Stream {
     /// The next event; an error says why there are no more.
     pub(super) async fn next(&mut self) -> Result<Event, String> {
         loop {
-            let sse = match self.deadline() {
-                None => self.events.next().await,
-                Some(deadline) => match tokio::time::timeout_at(deadline, self.events.next()).await
-                {
-                    Ok(sse) => sse,
-                    Err(_) if self.deadline().is_some_and(|later| later > deadline) => continue,
-                    Err(_) => return Err("the stream of events fell silent".to_owned()),
-                },
-            };
+            let sse = self.watched().await?;
             let sse = match sse {
                 None => return Err("the server ended the stream of events".to_owned()),
                 Some(Err(error)) => return Err(format!("the stream of events broke: {error}")),
@@ -162,6 +166,30 @@ impl Stream {
         }
     }
 
+    /// What comes next, unless a stream that keeps itself alive falls silent.
+    async fn watched(
+        &mut self,
+    ) -> Result<Option<Result<sse_stream::Sse, sse_stream::Error>>, String> {
+        let begun = Arc::clone(&self.begun);
+        loop {
+            let deadline = self.deadline();
+            let silence = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => begun.notified().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                sse = self.events.next() => return Ok(sse),
+                () = silence => {}
+            }
+            if deadline.is_some() && self.deadline() == deadline {
+                return Err("the stream of events fell silent".to_owned());
+            }
+        }
+    }
+
     /// Until when something must have come: only a stream that has sent keep-alives is expected to go on.
     fn deadline(&self) -> Option<Instant> {
         let meter = self.lock();
@@ -178,6 +206,7 @@ impl Stream {
 struct Metered {
     bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>,
     meter: Arc<Mutex<Meter>>,
+    begun: Arc<Notify>,
     limit: usize,
 }
 
@@ -203,12 +232,18 @@ impl futures_util::Stream for Metered {
             Poll::Ready(Some(Ok(chunk))) => chunk,
         };
         let limit = self.limit;
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.heard(&chunk);
-        if meter.bytes > limit.saturating_add(1024) {
+        let (n_bytes, is_first) = {
+            let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_silent = meter.last_keep_alive.is_none();
+            meter.heard(&chunk);
+            (meter.bytes, was_silent && meter.last_keep_alive.is_some())
+        };
+        if n_bytes > limit.saturating_add(1024) {
             return Poll::Ready(Some(Err(MeterError::TooLarge(limit))));
         }
-        drop(meter);
+        if is_first {
+            self.begun.notify_one();
+        }
         Poll::Ready(Some(Ok(chunk)))
     }
 }
@@ -216,15 +251,184 @@ impl futures_util::Stream for Metered {
 impl Meter {
     fn heard(&mut self, chunk: &[u8]) {
         let now = Instant::now();
-        if chunk.starts_with(b":") {
+        let is_comment = !self.is_within_line && chunk.starts_with(b":");
+        let mut breaks = memchr::memchr2_iter(b'\n', b'\r', chunk);
+        if is_comment || breaks.any(|at| chunk.get(at + 1) == Some(&b':')) {
             if let Some(last) = self.last_keep_alive {
                 self.interval = self.interval.max(now - last);
             }
             self.last_keep_alive = Some(now);
-        } else {
+        }
+        if !is_comment {
             self.bytes += chunk.len();
             // Any event shows life as well as a keep-alive does.
             self.last_keep_alive = self.last_keep_alive.map(|_| now);
         }
+        self.is_within_line = !chunk.ends_with(b"\n") && !chunk.ends_with(b"\r");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures_util::stream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// What a stream of these bytes brings, in these pieces.
+    async fn read(pieces: impl IntoIterator<Item = &[u8]>, limit: usize) -> (Vec<Event>, String) {
+        let pieces: Vec<_> = pieces.into_iter().map(Bytes::copy_from_slice).collect();
+        let bytes = stream::iter(pieces).map(Ok).boxed();
+        let mut stream = Stream::of_bytes(bytes, limit);
+        let mut events = Vec::new();
+        loop {
+            match stream.next().await {
+                Ok(event) => events.push(event),
+                Err(why) => return (events, why),
+            }
+        }
+    }
+
+    async fn check(text: &str, expected: &[(&str, &str)]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(kind, data)| Event {
+                kind: (*kind).to_owned(),
+                data: (*data).to_owned(),
+            })
+            .collect();
+        let (whole, why) = read([text.as_bytes()], 1000).await;
+        assert_eq!(whole, expected, "{text:?}");
+        assert_eq!(why, "the server ended the stream of events");
+        let (in_bytes, _) = read(text.as_bytes().chunks(1), 1000).await;
+        assert_eq!(in_bytes, expected, "{text:?} byte by byte");
+    }
+
+    #[tokio::test]
+    async fn events_are_read_by_their_format_however_they_are_cut() {
+        check("data: a\n\n", &[("message", "a")]).await;
+        check(
+            "data:a\n\ndata: b\n\n",
+            &[("message", "a"), ("message", "b")],
+        )
+        .await;
+        check("event: endpoint\ndata: /s\n\n", &[("endpoint", "/s")]).await;
+        check("event:\ndata: a\n\n", &[("message", "a")]).await;
+        check("data: a\ndata: b\n\n", &[("message", "a\nb")]).await;
+        check(
+            "data: a\r\n\r\ndata: b\r\r",
+            &[("message", "a"), ("message", "b")],
+        )
+        .await;
+        check(
+            "\u{feff}data: é日🎉\u{2028}\n\n",
+            &[("message", "é日🎉\u{2028}")],
+        )
+        .await;
+        check(": one\n\n:\n\ndata: a\n: two\n\n", &[("message", "a")]).await;
+        check(
+            "id: 1\nretry: 5\n\nother: x\ndata: a\n\n",
+            &[("message", "a")],
+        )
+        .await;
+        check("event: x\n\ndata: a\n\ndata: cut off", &[("message", "a")]).await;
+    }
+
+    #[tokio::test]
+    async fn an_event_over_the_limit_ends_the_stream() {
+        let long = format!("data: {}\n\n", "x".repeat(3000));
+        let (events, why) = read(long.as_bytes().chunks(100), 1000).await;
+        assert_eq!(events, []);
+        assert!(why.contains("over the limit of 1000 bytes"), "{why}");
+        // Many that are not do not.
+        let many = "data: x\n\n".repeat(1000);
+        let (events, _) = read(many.as_bytes().chunks(100), 1000).await;
+        assert_eq!(events.len(), 1000);
+    }
+
+    #[tokio::test]
+    async fn the_last_id_and_the_wait_are_kept() {
+        let text = "id: a\nretry: 1500\ndata: 1\n\ndata: 2\n\nretry: soon\nid: b\ndata: 3\n\nid\ndata: 4\n\n";
+        let bytes = stream::iter([Ok(Bytes::from(text))]).boxed();
+        let mut stream = Stream::of_bytes(bytes, 1000);
+        for expected in [Some("a"), Some("a"), Some("b"), None] {
+            stream.next().await.unwrap();
+            assert_eq!(stream.last_id(), expected);
+            assert_eq!(stream.retry(), Some(Duration::from_millis(1500)));
+        }
+    }
+
+    /// A stream that brings what is sent to it.
+    fn fed() -> (mpsc::UnboundedSender<&'static str>, Stream) {
+        let (feed, mut fed) = mpsc::unbounded_channel::<&str>();
+        let bytes = stream::poll_fn(move |context| match fed.poll_recv(context) {
+            Poll::Ready(text) => Poll::Ready(text.map(|text| Ok(Bytes::from(text)))),
+            Poll::Pending => Poll::Pending,
+        });
+        (feed, Stream::of_bytes(bytes.boxed(), 1000))
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_keep_alives_may_be_silent() {
+        let (feed, mut stream) = fed();
+        feed.send("data: a\n\n").unwrap();
+        stream.next().await.unwrap();
+        // A colon that begins a piece, and no line, is no keep-alive.
+        for piece in ["data", ": b\n", "\n"] {
+            feed.send(piece).unwrap();
+        }
+        stream.next().await.unwrap();
+        let waited = tokio::time::timeout(DAY, stream.next()).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+
+    /// How long a stream is waited for that kept itself alive in these intervals, in seconds.
+    async fn patience(intervals: &[u64], last: &'static str) -> u64 {
+        let (feed, mut stream) = fed();
+        let feeding = async {
+            feed.send(": keep-alive\n\n").unwrap();
+            for seconds in intervals {
+                tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                feed.send(": keep-alive\n\n").unwrap();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            feed.send(last).unwrap();
+            let since = Instant::now();
+            std::future::pending::<()>().await;
+            drop(feed);
+            since
+        };
+        let total: u64 = intervals.iter().sum::<u64>() + 1;
+        let since = Instant::now();
+        let reading = async {
+            loop {
+                if let Err(why) = stream.next().await {
+                    break why;
+                }
+            }
+        };
+        let why = tokio::select! {
+            why = reading => why,
+            _ = feeding => unreachable!("it waits for ever"),
+        };
+        assert_eq!(why, "the stream of events fell silent");
+        since.elapsed().as_secs() - total
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_kept_itself_alive_may_be_silent_for_three_intervals() {
+        let keep_alive = ": keep-alive\n\n";
+        // Shorter intervals than 15 s are taken for 15 s.
+        assert_eq!(patience(&[], keep_alive).await, 45);
+        assert_eq!(patience(&[1, 1, 1], keep_alive).await, 45);
+        assert_eq!(patience(&[15, 15], keep_alive).await, 45);
+        assert_eq!(patience(&[30, 10], keep_alive).await, 90);
+        assert_eq!(patience(&[], "data: a\n\n: keep-alive\n\n").await, 45);
+        // An event shows life as well.
+        assert_eq!(patience(&[15], "data: a\n\n").await, 45);
     }
 }

@@ -13,6 +13,7 @@ use reqwest::header::ACCEPT;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::header::HeaderMap;
 use reqwest::header::LOCATION;
+use tokio::time::Instant;
 use url::Host;
 use url::Url;
 
@@ -32,6 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an answer or a notification is posted, and how long the second time waits.
 const MAX_DELIVERIES: usize = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// How long a try waits at most for a server that is not there.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -41,9 +44,28 @@ pub(super) struct Exchange {
     base: Url,
     headers: HeaderMap,
     allowed: Vec<OriginPattern>,
+    /// How long a server may take to be there.
+    connect_timeout: Duration,
     pub(super) max_message_bytes: usize,
     /// Where a server permanently sent us.
     moved: Mutex<HashMap<Url, Url>>,
+}
+
+/// The waits for a server that is not there: what was not sent may be sent again.
+#[derive(Debug)]
+pub(super) struct Patience {
+    until: Instant,
+    wait: Duration,
+}
+
+impl Patience {
+    /// How long to wait before the next try; `None` when it was sent or was tried for long enough.
+    pub(super) fn wait_after(&mut self, posted: &Result<Answer, Failure>) -> Option<Duration> {
+        let was_not_sent = matches!(posted, Err(failure) if failure.kind == Kind::NotSent);
+        let wait = self.wait;
+        self.wait = (wait * 2).min(LONGEST_WAIT);
+        (was_not_sent && Instant::now() + wait < self.until).then_some(wait)
+    }
 }
 
 /// What a POST was answered by.
@@ -92,6 +114,7 @@ impl Exchange {
             base: endpoint::base(&options.url),
             headers: options.headers.clone(),
             allowed: options.allowed_endpoint_origins.clone(),
+            connect_timeout: options.connect_timeout,
             max_message_bytes: options.max_message_bytes,
             moved: Mutex::default(),
         })
@@ -164,6 +187,14 @@ impl Exchange {
             }
         }
         self.post(target, instance, body).await
+    }
+
+    /// How long to wait for a server that is not there.
+    pub(super) fn patience(&self) -> Patience {
+        Patience {
+            until: Instant::now() + self.connect_timeout,
+            wait: FIRST_WAIT,
+        }
     }
 
     /// Posts a message.

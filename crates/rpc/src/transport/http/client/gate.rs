@@ -59,3 +59,52 @@ impl Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    /// Whether it is this message's turn now.
+    async fn has_come(turn: Turn) -> bool {
+        let mut coming = pin!(turn.come());
+        poll_fn(|context| Poll::Ready(coming.as_mut().poll(context).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn requests_wait_for_the_notifications_before_them_and_for_nothing_else() {
+        let gate = Gate::default();
+        assert!(has_come(gate.turn()).await, "nothing is under way");
+        let before = gate.turn();
+        let (turn, pass) = gate.notification();
+        assert!(has_come(turn).await, "it is the first");
+        assert!(has_come(before).await, "it was sent earlier");
+        assert!(!has_come(gate.turn()).await);
+        assert!(!has_come(gate.turn()).await, "for every one of them");
+        let waiting = gate.turn();
+        drop(pass);
+        assert!(has_come(waiting).await);
+        assert!(has_come(gate.turn()).await);
+    }
+
+    #[tokio::test]
+    async fn notifications_go_one_after_the_other() {
+        let gate = Gate::default();
+        let (first, first_pass) = gate.notification();
+        let (second, second_pass) = gate.notification();
+        let (third, third_pass) = gate.notification();
+        assert!(has_come(first).await);
+        let request = gate.turn();
+        drop(first_pass);
+        assert!(has_come(second).await);
+        drop(second_pass);
+        assert!(!has_come(request).await, "the third is still under way");
+        assert!(has_come(third).await);
+        let request = gate.turn();
+        drop(third_pass);
+        assert!(has_come(request).await);
+    }
+}

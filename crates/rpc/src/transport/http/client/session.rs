@@ -1,13 +1,20 @@
 //! A link over a session: messages are posted to the session's endpoint, answers come back with the POST or as events, the
 //! server's own requests as events. Owns the reconnects of the stream; a session that is lost ends the link.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +64,9 @@ pub(super) fn link(
         arrivals,
         gate: Gate::default(),
         posts: TaskTracker::new(),
+        is_streaming: watch::Sender::new(true),
+        n_sent: AtomicU64::new(0),
+        unsent: Mutex::default(),
         over: CancellationToken::new(),
     });
     tokio::spawn(Arc::clone(&session).listen(stream));
@@ -79,6 +89,11 @@ struct Session {
     arrivals: mpsc::UnboundedSender<Arrival>,
     gate: Gate,
     posts: TaskTracker,
+    /// Whether there is a stream of events: where it broke off, the server may be gone, and requests wait.
+    is_streaming: watch::Sender<bool>,
+    n_sent: AtomicU64,
+    /// The requests that have not been posted yet.
+    unsent: Mutex<HashSet<Ticket>>,
     over: CancellationToken,
 }
 
@@ -168,11 +183,13 @@ impl Session {
                 Ok(event) => debug!(kind = event.kind, "an event of an unknown kind ignored"),
                 Err(why) => {
                     let (last_id, retry) = (stream.last_id().map(str::to_owned), stream.retry());
+                    self.is_streaming.send_replace(false);
                     let resumed = self.resume(last_id.as_deref(), retry, &mut patience, &why);
                     match resumed.await {
                         Ok(resumed) => *stream = resumed,
                         Err(closed) => return closed,
                     }
+                    self.is_streaming.send_replace(true);
                 }
             }
         }
@@ -208,12 +225,12 @@ impl Session {
         Err(lost(why))
     }
 
-    async fn post(&self, message: Message) {
+    async fn post(&self, message: Message, ticket: Ticket) {
         match message {
             Message::Request(request) => {
                 let id = request.id.clone();
                 let body = encode(Message::Request(request));
-                let posted = self.exchange.post(&self.target, None, body).await;
+                let posted = self.request(body, ticket).await;
                 self.on_posted(Some(&id), posted).await;
             }
             Message::Notification(_) => {
@@ -222,6 +239,39 @@ impl Session {
             }
             Message::Response(response) => self.answer(response).await,
         }
+    }
+
+    /// Posts a request once the server is there.
+    async fn request(&self, body: Bytes, ticket: Ticket) -> Result<Answer, Failure> {
+        loop {
+            let mut patience = self.exchange.patience();
+            self.streaming().await;
+            loop {
+                self.unsent().remove(&ticket);
+                let posted = self.exchange.post(&self.target, None, body.clone()).await;
+                let Some(wait) = patience.wait_after(&posted) else {
+                    return posted;
+                };
+                self.unsent().insert(ticket);
+                tokio::time::sleep(wait).await;
+                if !*self.is_streaming.borrow() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a stream of events, or never will be.
+    async fn streaming(&self) {
+        let mut is_streaming = self.is_streaming.subscribe();
+        tokio::select! {
+            _ = is_streaming.wait_for(|is_streaming| *is_streaming) => {}
+            () = self.over.cancelled() => {}
+        }
+    }
+
+    fn unsent(&self) -> MutexGuard<'_, HashSet<Ticket>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Delivers our answer to a server's request, or the news that it cannot be.
@@ -323,20 +373,26 @@ impl Outgoing for Out {
         if self.session.over.is_cancelled() {
             return Err(Closed::ByUs);
         }
+        let ticket = Ticket(self.session.n_sent.fetch_add(1, Ordering::Relaxed));
         let (turn, pass) = match &message {
             Message::Notification(_) => {
                 let (turn, pass) = self.session.gate.notification();
                 (turn, Some(pass))
             }
-            Message::Request(_) | Message::Response(_) => (self.session.gate.turn(), None),
+            Message::Request(_) => {
+                self.session.unsent().insert(ticket);
+                (self.session.gate.turn(), None)
+            }
+            Message::Response(_) => (self.session.gate.turn(), None),
         };
         let session = Arc::clone(&self.session);
         self.session.posts.spawn(async move {
             turn.come().await;
-            session.post(message).await;
+            session.post(message, ticket).await;
+            session.unsent().remove(&ticket);
             drop(pass);
         });
-        Ok(Ticket(0))
+        Ok(ticket)
     }
 
     // Each POST waits for itself; what is under way is bounded by who calls.
@@ -344,8 +400,8 @@ impl Outgoing for Out {
         None
     }
 
-    fn may_have_left(&self, _ticket: Ticket) -> bool {
-        true
+    fn may_have_left(&self, ticket: Ticket) -> bool {
+        !self.session.unsent().contains(&ticket)
     }
 
     fn queued(&self) -> usize {
