@@ -66,9 +66,11 @@ class LoadError(Exception):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     # Imports of a user's module may print; from here on that goes to stderr.
     if not options.http:
+        _refuse_http_options(parser, options)
         from stepflow_sdk.transport import stdio  # noqa: PLC0415 - --help needs none of it
 
         stdio.claim()
@@ -83,6 +85,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
         command.serve(server, options)
     server.run([])
+
+
+def _refuse_http_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuses options that would have no effect: whoever names a port does not mean stdin and stdout."""
+    for name, value in vars(options).items():
+        if name != "server" and value != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} is for HTTP: add --http")
 
 
 def load(target: str | None) -> StepflowServer:
