@@ -162,7 +162,7 @@ def _no_attribute(module: object, module_name: str, attribute: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     from stepflow_sdk import __version__  # noqa: PLC0415 - as in main
-    from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as in main
+    from stepflow_sdk.transport.http import arguments  # noqa: PLC0415 - as in main
 
     parser = argparse.ArgumentParser(
         prog="python -m stepflow_sdk",
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE:ATTRIBUTE",
         help="your server, found from the current folder; the attribute is `server` where left out",
     )
-    command.add_arguments(parser)
+    arguments.add_arguments(parser)
     parser.add_argument("--version", action="version", version=f"stepflow-sdk {__version__}")
     return parser
 
