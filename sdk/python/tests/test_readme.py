@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import stepflow_sdk
+from http_process import Process
 from http_runtime import call
 from stepflow_sdk import context, errors, server
-from test_http_process import Process
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
