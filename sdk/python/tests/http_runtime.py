@@ -43,7 +43,49 @@ class _Server(uvicorn.Server):
         self.running = threading.Event()
 
 
-class Served:
+class Client:
+    """Speaks to a server on this machine."""
+
+    port: int
+    opened: list[Events]
+
+    def request(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, found, answer.read()
+        finally:
+            connection.close()
+
+    def post(
+        self, message: Any, path: str = "/", accept: str = JSON, **headers: str
+    ) -> tuple[int, Any]:
+        """Posts a message; returns the status and the JSON of the answer."""
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        given = {"Content_Type": JSON, "Accept": accept, **headers}
+        status, _, answer = self.request("POST", path, body, **given)
+        return status, json.loads(answer) if answer else None
+
+    def open(self, root: str = "", **headers: str) -> Events:
+        return Events(self, "GET", f"{root}/runtime/events", None, {"Accept": STREAM, **headers})
+
+    def stream(self, message: Any, **headers: str) -> Events:
+        """Posts a message whose answer may be a stream."""
+        return Events(
+            self,
+            "POST",
+            "/",
+            json.dumps(message).encode(),
+            {"Content-Type": JSON, "Accept": BOTH, **headers},
+        )
+
+
+class Served(Client):
     """An app under uvicorn on a free port, in a thread."""
 
     def __init__(self, app: Any, **config: Any) -> None:
@@ -91,49 +133,12 @@ class Served:
         self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
-    # As a client
-
-    def request(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            given = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, given)
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, found, answer.read()
-        finally:
-            connection.close()
-
-    def post(
-        self, message: Any, path: str = "/", accept: str = JSON, **headers: str
-    ) -> tuple[int, Any]:
-        """Posts a message; returns the status and the JSON of the answer."""
-        body = message if isinstance(message, bytes) else json.dumps(message).encode()
-        given = {"Content_Type": JSON, "Accept": accept, **headers}
-        status, _, answer = self.request("POST", path, body, **given)
-        return status, json.loads(answer) if answer else None
-
-    def open(self, root: str = "", **headers: str) -> Events:
-        return Events(self, "GET", f"{root}/runtime/events", None, {"Accept": STREAM, **headers})
-
-    def stream(self, message: Any, **headers: str) -> Events:
-        """Posts a message whose answer may be a stream."""
-        return Events(
-            self,
-            "POST",
-            "/",
-            json.dumps(message).encode(),
-            {"Content-Type": JSON, "Accept": BOTH, **headers},
-        )
-
 
 class Events:
     """An answer read as it comes, in a thread: events, or the JSON it turned out to be."""
 
     def __init__(
-        self, served: Served, method: str, path: str, body: Any, headers: dict[str, str]
+        self, served: Client, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> None:
         served.opened.append(self)
         self.connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
@@ -198,7 +203,7 @@ class Events:
 class Session:
     """A runtime's session: its stream, its endpoint, its handshake."""
 
-    def __init__(self, served: Served, *, initialize: bool = True, **headers: str) -> None:
+    def __init__(self, served: Client, *, initialize: bool = True, **headers: str) -> None:
         self.served = served
         self.ids = itertools.count(1)
         self.events = served.open(**headers)

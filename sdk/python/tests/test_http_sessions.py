@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 
 import pytest
@@ -393,6 +394,22 @@ def test_the_end_of_a_session_cancels_what_runs_in_it(keyword, how):
         assert gone(server, session)
         assert server.request("DELETE", session.endpoint)[0] == 404
         assert server.on_loop(lambda: (len(server.host.sessions), len(server.host.open))) == (0, 0)
+
+
+def test_a_message_that_is_still_coming_when_its_session_ends_is_refused(server):
+    session = Session(server)
+    body = json.dumps({"jsonrpc": "2.0", "id": 8, "method": "ping"}).encode()
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        head = f"POST {session.endpoint} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(
+            head.encode() + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        # The server asks for the body once it has found the session.
+        assert b" 100 " in connection.recv(1 << 16)
+        server.request("DELETE", session.endpoint)
+        connection.sendall(body)
+        answer = connection.recv(1 << 16)
+    assert b" 404 " in answer.partition(b"\r\n")[0]
 
 
 def test_a_session_that_comes_back_within_the_grace_lives():

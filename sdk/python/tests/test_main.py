@@ -95,3 +95,9 @@ def test_a_server_is_found_by_module_and_attribute(tmp_path, target):
 
 def test_an_unknown_option_is_a_usage_error(tmp_path):
     assert run(tmp_path, "--wat").returncode == 2
+
+
+def test_an_option_of_http_alone_is_a_usage_error(tmp_path):
+    it = run(tmp_path, "--port", "9000")
+    assert it.returncode == 2
+    assert "--port is for HTTP: add --http" in it.stderr

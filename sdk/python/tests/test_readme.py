@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import stepflow_sdk
+from http_process import Process
+from http_runtime import call
 from stepflow_sdk import context, errors, server
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -53,3 +55,11 @@ def test_everything_public_has_a_docstring():
     for name in stepflow_sdk.__all__:
         it = getattr(stepflow_sdk, name)
         assert isinstance(it, str) or it.__doc__, name
+
+
+def test_the_http_example_serves(tmp_path):
+    source = next(
+        it for it in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "uvicorn" in it
+    )
+    with Process(tmp_path, "-c", source.replace("port=8080", "port=0")) as server:
+        assert server.post(call("/add", {"a": 1, "b": 2}))[1]["result"]["output"] == 3

@@ -66,9 +66,11 @@ class LoadError(Exception):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     # Imports of a user's module may print; from here on that goes to stderr.
     if not options.http:
+        _refuse_http_options(parser, options)
         from stepflow_sdk.transport import stdio  # noqa: PLC0415 - --help needs none of it
 
         stdio.claim()
@@ -83,6 +85,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
         command.serve(server, options)
     server.run([])
+
+
+def _refuse_http_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuses options that would have no effect: whoever names a port does not mean stdin and stdout."""
+    for name, value in vars(options).items():
+        if name != "server" and value != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} is for HTTP: add --http")
 
 
 def load(target: str | None) -> StepflowServer:
@@ -153,7 +162,7 @@ def _no_attribute(module: object, module_name: str, attribute: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     from stepflow_sdk import __version__  # noqa: PLC0415 - as in main
-    from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as in main
+    from stepflow_sdk.transport.http import arguments  # noqa: PLC0415 - as in main
 
     parser = argparse.ArgumentParser(
         prog="python -m stepflow_sdk",
@@ -167,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE:ATTRIBUTE",
         help="your server, found from the current folder; the attribute is `server` where left out",
     )
-    command.add_arguments(parser)
+    arguments.add_arguments(parser)
     parser.add_argument("--version", action="version", version=f"stepflow-sdk {__version__}")
     return parser
 

@@ -6,11 +6,11 @@ loops: frames come in by `receive`, go out by the link, and whatever runs compon
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -291,9 +291,12 @@ class Peer:
         return drained.wait(seconds)
 
 
+_random = SystemRandom()
+
+
 def uuid7() -> str:
     """Returns a UUIDv7: unique, sortable by time in logs, and not to be guessed by whoever could forge an answer."""
-    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(76)
+    value = (time.time_ns() // 1_000_000) << 80 | _random.getrandbits(76)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"

@@ -141,10 +141,11 @@ class StepflowServer:
         if "--http" in given:
             import argparse  # noqa: PLC0415 - not needed for stdio
 
+            from stepflow_sdk.transport.http import arguments as http  # noqa: PLC0415 - as above
             from stepflow_sdk.transport.http import command  # noqa: PLC0415 - as above
 
             parser = argparse.ArgumentParser(allow_abbrev=False)
-            command.add_arguments(parser)
+            http.add_arguments(parser)
             command.serve(self, parser.parse_known_args(given)[0])
         from stepflow_sdk.transport import stdio  # noqa: PLC0415 - takes hold of signals and descriptors
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackChannel", "Host"]
 
-_QUICK = 0.000_25
+_QUICK = 0.000_5
 """The loop waits this long for a component that took no longer the last time: nobody else notices."""
 
 _LAST_WORDS = 1.0

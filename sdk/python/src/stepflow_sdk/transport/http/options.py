@@ -6,7 +6,6 @@ Owns the defaults and their reasons. Refuses what cannot be meant before anythin
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
@@ -77,6 +76,8 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: One of them cannot be meant; the message says why.
         """
+        import secrets  # noqa: PLC0415 - loads a library of ciphers, and a server over stdio imports this module
+
         if isinstance(allow_hosts, str):
             allow_hosts = [allow_hosts]
         return cls(

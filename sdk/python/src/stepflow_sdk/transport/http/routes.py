@@ -105,9 +105,8 @@ class Routes:
     async def _post(self, head: Head, receive: Receive, send: Send) -> None:
         self._check(head)
         self._gate.check_form(head)
-        session = None
-        if head.session_id is not None:
-            session = self._host.sessions.find(head.session_id)
+        sessions = self._host.sessions
+        session = sessions.find(head.session_id) if head.session_id is not None else None
         try:
             data = await body.read(receive, self._host.server.max_message_bytes)
         except body.TooLarge as refusal:
@@ -117,6 +116,9 @@ class Routes:
             return
         envelope = message.decode(data)
         try:
+            if session is not None:
+                # It may have ended while the body came.
+                sessions.check(session)
             if isinstance(envelope, Malformed):
                 self._take_malformed(envelope, session)
             elif envelope.method is None:

@@ -128,13 +128,18 @@ class Sessions:
         """
         session = self._by_id.get(id.decode("latin-1"))
         if session is None:
-            raise Refused(
-                404,
-                ErrorCode.SESSION_EXPIRED,
-                "there is no such session, or not any more: open one with GET …/runtime/events",
-            )
+            raise _no_session()
         session.used = self._loop.time()
         return session
+
+    def check(self, session: Session) -> None:
+        """Makes sure that a session is still there.
+
+        Raises:
+            Refused: It has ended.
+        """
+        if session.is_ended:
+            raise _no_session()
 
     def resumed(self, last_event_id: str) -> Session | None:
         """Returns the session whose stream an event id continues, None where a new one is due."""
@@ -211,3 +216,11 @@ class Sessions:
             self._end_after(wait, session, self._end_if_idle)
         else:
             self.end(session, "it was idle")
+
+
+def _no_session() -> Refused:
+    return Refused(
+        404,
+        ErrorCode.SESSION_EXPIRED,
+        "there is no such session, or not any more: open one with GET …/runtime/events",
+    )
