@@ -35,7 +35,7 @@ use std::time::Duration;
 use stepflow_flow::value::Value;
 
 /// Far longer than anything takes: a test that waits this long hangs.
-pub const HANG: Duration = Duration::from_secs(30);
+pub const HANG: Duration = Duration::from_secs(120);
 
 /// Awaits something that comes soon, and fails with its name when it does not.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

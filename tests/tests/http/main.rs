@@ -6,6 +6,7 @@
 )]
 
 mod faults;
+mod isolation;
 mod negotiation;
 mod proxies;
 mod published;
