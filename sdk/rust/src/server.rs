@@ -297,11 +297,7 @@ impl Served {
     }
 
     fn check_initialized(&self) -> Result<(), RpcError> {
-        let was_greeted = self.capable.agreed.get().is_some();
-        if self.capable.stands_alone {
-            return Ok(());
-        }
-        if was_greeted && self.capable.initialized.load(Ordering::Acquire) {
+        if self.capable.stands_alone || self.capable.initialized.load(Ordering::Acquire) {
             return Ok(());
         }
         let text = "the handshake is not complete: `initialize` and `initialized` come first";
@@ -316,13 +312,13 @@ impl Served {
 pub(crate) fn router(served: Served) -> Router<Served> {
     Router::new(served)
         .method::<Initialize, _, _>(|call, params| async move { initialize(&call, params) })
-        // Taken in order of arrival, while `initialize` may still be at work in its own task: a runtime that does not wait
-        // for the answer is none the worse for it, and requests find out what was agreed when they run.
+        // Without a greeting before it, this means nothing.
         .notice::<Initialized, _>(|call, Empty {}| {
+            let was_greeted = call.state.capable.agreed.get().is_some();
             call.state
                 .capable
                 .initialized
-                .store(true, Ordering::Release);
+                .store(was_greeted, Ordering::Release);
         })
         .method::<Ping, _, _>(|_, Empty {}| async { Ok(Empty {}) })
         .method::<List, _, _>(|call, Empty {}| async move {
