@@ -69,7 +69,7 @@ async fn request(server: &Arc<Server>, message: Message, streams: bool) -> Respo
         Message::Response(_) | Message::Notification(_) => return answer::accepted(),
     };
     let out = Out {
-        id,
+        id: id.clone(),
         sent: outgoing,
         arrivals: arrivals.clone(),
         asked: Arc::clone(&server.direct.asked),
@@ -97,7 +97,7 @@ async fn request(server: &Arc<Server>, message: Message, streams: bool) -> Respo
                 let error =
                     crate::RpcError::internal("the server ended the request without an answer");
                 let response = crate::Response {
-                    id: Id::Number(0),
+                    id,
                     result: Err(error),
                 };
                 return answer::message(&Message::Response(response));
