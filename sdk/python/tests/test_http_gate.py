@@ -243,6 +243,28 @@ def test_udf_is_refused_to_the_network_without_a_token(server, options, headers,
     assert warnings == (1 if server != HERE and "token" not in options else 0)
 
 
+@pytest.mark.parametrize(
+    ("server", "headers", "refused"),
+    [
+        (HERE, {"host": "tools.example"}, True),
+        (HERE, {"host": "127.0.0.1", "x-forwarded-for": "192.0.2.9"}, True),
+        (HERE, {"host": "localhost", "forwarded": "for=192.0.2.9"}, True),
+        (("/run/a.sock", None), {"host": "tools.example"}, True),
+        (("/run/a.sock", None), {"host": "localhost", "via": "1.1 proxy"}, True),
+        (("/run/a.sock", None), {"host": "localhost"}, False),
+        (HERE, {"host": "127.0.0.1:8080"}, False),
+    ],
+)
+def test_udf_is_refused_to_the_network_behind_a_proxy_on_this_machine(
+    server, headers, refused, capsys
+):
+    made = app(allow_hosts=["tools.example"])
+    message = call("/udf", {"blob_id": "b", "input": 1})
+    _, answer = ask(made, message, server=server, accept=JSON, **headers)
+    assert answer["error"]["code"] == (-32007 if refused else -32005)
+    assert capsys.readouterr().err.count("asks for no token") == refused
+
+
 # Names of its own
 
 

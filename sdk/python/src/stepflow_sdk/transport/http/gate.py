@@ -24,6 +24,10 @@ __all__ = ["Gate", "Head", "Refused"]
 
 INSTANCE_HEADER = b"stepflow-instance-id"
 _SESSION, _INSTANCE = b"sessionId", b"instance"
+_FORWARDED = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
+)
+"""The headers by which a proxy tells that it passes on what others sent."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -58,7 +62,7 @@ class Refused(Exception):
 class Head:
     """The parts of a request's head that count."""
 
-    __slots__ = ("headers", "instance", "is_exposed", "is_loopback", "session_id")
+    __slots__ = ("headers", "instance", "is_loopback", "is_remote", "session_id")
 
     def __init__(self, scope: Scope) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
@@ -73,11 +77,26 @@ class Head:
         address = server[0] if server is not None and server[1] is not None else None
         self.is_loopback = address is not None and _is_loopback_name(address)
         """Whether the connection came in by an address that only this machine can reach, its browsers among it."""
-        self.is_exposed = address is not None and not self.is_loopback
+        self.is_remote = address is not None and not self.is_loopback
         """Whether it came in by one that others can reach."""
         if self.session_id is not None:
             # From here on it appears in no log: those of ASGI servers show the query as it is now.
             scope["query_string"] = b"sessionId=(hidden)"
+
+    @property
+    def host(self) -> str:
+        """The header Host, in lower case."""
+        return self.headers.get(b"host", b"").decode("latin-1").lower()
+
+    def is_exposed(self) -> bool:
+        """Tells whether the sender may be another machine: by the connection, or by what a proxy here says of it.
+
+        A proxy that keeps both the name it was asked by and all about its caller to itself is not noticed.
+        """
+        if self.is_remote or not _FORWARDED.isdisjoint(self.headers):
+            return True
+        name = _host_name(self.host)
+        return bool(name) and not _is_loopback_name(name)
 
     def streams(self) -> bool:
         """Tells whether the sender can read its answer from a stream; a wildcard does not promise that."""
@@ -103,7 +122,7 @@ class Gate:
 
     def check_source(self, head: Head) -> None:
         """Refuses pages of other sites, and names that other sites may have pointed at this machine."""
-        host = head.headers.get(b"host", b"").decode("latin-1").lower()
+        host = head.host
         if head.is_loopback and not self._is_own_name(_host_name(host)):
             raise Refused(
                 403,

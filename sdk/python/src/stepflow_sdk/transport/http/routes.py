@@ -259,7 +259,7 @@ class Routes:
     def _check(self, head: Head) -> None:
         self._gate.check_token(head)
         self._gate.check_instance(head)
-        if head.is_exposed and self._gate.is_open and not self._has_warned:
+        if self._gate.is_open and not self._has_warned and head.is_exposed():
             self._has_warned = True
             to_stderr(
                 "stepflow_sdk: WARNING: this server is reachable from other machines and asks for no token, so "
@@ -271,7 +271,7 @@ class Routes:
         """Refuses to run anybody's code: /udf, on the network, without a token."""
         if not isinstance(invocation.component.function, Udf):
             return None
-        if not head.is_exposed or not self._gate.is_open or self._host.options.allow_udf:
+        if not self._gate.is_open or self._host.options.allow_udf or not head.is_exposed():
             return None
         return StepflowError(
             ErrorCode.PERMISSION_DENIED,
