@@ -2,33 +2,42 @@
 //! business of whoever accepts them.
 
 mod answer;
+mod backlog;
+mod body;
+mod calls;
 mod direct;
+mod listener;
+mod options;
 mod security;
 mod session;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::Uri;
-use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::any;
-use axum::routing::get;
+use uuid::Uuid;
 
 use crate::link::Link;
 use crate::message::Malformed;
 use crate::message::Message;
-use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
 use crate::transport::http;
 use answer::Refusal;
-pub use security::Security;
+use calls::Calls;
+use direct::Caller;
+pub use listener::Listener;
+pub use listener::LocalAddress;
+pub use options::Options;
+pub use options::Security;
+use session::Session;
 use session::Sessions;
 
 /// Who runs peers on accepted links.
@@ -40,47 +49,115 @@ pub trait Accept: Send + Sync + 'static {
     fn single(&self, link: Link);
 }
 
-/// How a server behaves.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Who may talk to it.
-    pub security: Security,
-    /// The longest message taken, in bytes.
-    pub max_message_bytes: usize,
-    /// How many sessions may be open at once.
-    pub max_sessions: usize,
-    /// How long a session outlives its stream, so that the client can come back.
-    pub session_grace: Duration,
-    /// How often a silent stream shows that it lives.
-    pub keep_alive: Duration,
-    /// The path that a proxy in front strips.
-    pub root_path: String,
-    /// The URL by which this very process can be reached, where a load balancer is in front.
-    pub advertise_url: Option<String>,
-    /// Names this process, so that a load balancer can route by it.
-    pub instance_id: Option<String>,
+/// The routes of a component server: `/`, `/runtime/events` and `/health`; see [`Host::router`].
+pub fn router(options: Options, accept: impl Accept) -> Router {
+    Host::new(options, accept).router()
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            security: Security::default(),
-            max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
-            max_sessions: 10_000,
-            session_grace: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(15),
-            root_path: String::new(),
-            advertise_url: None,
-            instance_id: None,
+/// What is served over HTTP, beyond any one request: its sessions, the requests under way, and their end. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Host {
+    server: Arc<Server>,
+}
+
+impl Host {
+    /// A server that hands its links to `accept`.
+    pub fn new(options: Options, accept: impl Accept) -> Self {
+        // Without a name of its own a process has one that nothing else has: an answer that a load balancer brings to the
+        // wrong process is noticed all the same.
+        let named = options.instance_id.clone();
+        let instance = named.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+        let instance_header = HeaderValue::from_str(&instance)
+            .unwrap_or_else(|_| HeaderValue::from_static("unnameable"));
+        let server = Server {
+            calls: Calls::new(&options),
+            accept: Box::new(accept),
+            sessions: Sessions::default(),
+            direct: direct::Registry::default(),
+            instance,
+            instance_header,
+            options,
+        };
+        Host {
+            server: Arc::new(server),
         }
+    }
+
+    /// The routes, to be merged or nested (by `nest_service`) into something larger. They are there with and without a slash
+    /// at their end, and with and without the root path; nothing redirects.
+    pub fn router(&self) -> Router {
+        let root = self.server.options.root();
+        let mut router = Router::new();
+        for prefix in [Some(""), Some(&*root).filter(|root| !root.is_empty())]
+            .into_iter()
+            .flatten()
+        {
+            if !prefix.is_empty() {
+                router = router.route(prefix, any(on_messages));
+            }
+            let events = format!("{prefix}{}", http::EVENTS_PATH);
+            router = router
+                .route(&format!("{prefix}/"), any(on_messages))
+                .route(&events, any(on_events))
+                .route(&format!("{events}/"), any(on_events))
+                .route(&format!("{prefix}/health"), any(on_health))
+                .route(&format!("{prefix}/health/"), any(on_health));
+        }
+        router.with_state(Arc::clone(&self.server))
+    }
+
+    /// The same as an application of its own: whoever asks for another path is told what is served.
+    pub fn app(&self) -> Router {
+        let server = Arc::clone(&self.server);
+        self.router().fallback(async move |request: Request| {
+            let root = server.options.root();
+            refuse(request, Refusal::nothing_here(&root)).await
+        })
+    }
+
+    /// How many sessions are open.
+    pub fn sessions(&self) -> usize {
+        self.server.sessions.len()
+    }
+
+    /// How many requests are under way.
+    pub fn calls(&self) -> usize {
+        self.server.calls.running()
+    }
+
+    /// Begins nothing new, lets what runs finish within the grace time, and ends what is left and all streams. To be awaited
+    /// before the listener is closed: a component may still wait for an answer that comes by a new connection.
+    pub async fn drain(&self) {
+        self.server
+            .calls
+            .drain(self.server.options.drain_grace)
+            .await;
+        self.server.sessions.end_all(calls::ENDING);
+    }
+
+    /// Ends everything now, a [`Host::drain`] that waits included.
+    pub fn end(&self) {
+        self.server.calls.end();
+        self.server.sessions.end_all(calls::ENDING);
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// How many requests go on although their POST is gone.
+    pub(super) fn left(&self) -> usize {
+        self.server.sessions.left()
     }
 }
 
 struct Server {
     options: Options,
+    instance: String,
+    instance_header: HeaderValue,
     accept: Box<dyn Accept>,
     sessions: Sessions,
     direct: direct::Registry,
+    calls: Calls,
 }
 
 impl fmt::Debug for Server {
@@ -91,97 +168,180 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The routes of a component server: `/`, `/runtime/events` and `/health`.
-pub fn router(options: Options, accept: impl Accept) -> Router {
-    let server = Arc::new(Server {
-        options,
-        accept: Box::new(accept),
-        sessions: Sessions::default(),
-        direct: direct::Registry::default(),
-    });
-    Router::new()
-        .route("/", any(on_messages))
-        .route(http::EVENTS_PATH, any(on_events))
-        .route("/health", get(async || "{\"status\":\"ok\"}"))
-        .with_state(server)
+impl Drop for Server {
+    /// No session outlives its server.
+    fn drop(&mut self) {
+        self.sessions.end_all(calls::ENDING);
+    }
 }
 
-async fn on_events(
-    State(server): State<Arc<Server>>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let opened = async {
-        server.options.security.check(&headers)?;
-        if method != Method::GET {
-            return Err(Refusal::method_not_allowed("GET"));
+impl Server {
+    fn endpoint(&self, session: &str) -> String {
+        let base = match &self.options.advertise_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => self.options.root(),
+        };
+        match &self.options.instance_id {
+            Some(instance) => {
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                query.append_pair("instance", instance);
+                format!("{base}/?sessionId={session}&{}", query.finish())
+            }
+            None => format!("{base}/?sessionId={session}"),
         }
-        if !accepts(&headers, http::EVENT_STREAM) {
-            return Err(Refusal::not_acceptable(
-                "this is a stream of events: accept text/event-stream",
-            ));
+    }
+
+    /// Refuses what was meant for another process.
+    fn check_instance(&self, query: &Query, headers: &HeaderMap) -> Result<(), Refusal> {
+        let by_header = headers
+            .get(http::INSTANCE_HEADER)
+            .and_then(|value| value.to_str().ok());
+        match by_header.or(query.instance.as_deref()) {
+            Some(meant) if meant != self.instance => Err(Refusal::wrong_instance(&self.instance)),
+            _ => Ok(()),
         }
-        session::open(&server, &headers)
-    };
-    opened.await.unwrap_or_else(Refusal::into_response)
+    }
+
+    fn check(&self, head: &Parts, query: &Query) -> Result<(), Refusal> {
+        self.options.check_source(head)?;
+        self.options.check_token(&head.headers)?;
+        self.check_instance(query, &head.headers)
+    }
+}
+
+/// Answers a request that is not served; where it is a message, under its id.
+async fn refuse(request: Request, refusal: Refusal) -> Response {
+    if request.method() != Method::POST || refusal.has_id() {
+        return refusal.into_response();
+    }
+    let id = body::skip(request.into_body()).await;
+    refusal.to(id).into_response()
+}
+
+async fn on_health(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let checked = server.options.check_source(&head);
+    let checked = checked.and_then(|()| match head.method {
+        Method::GET | Method::HEAD => Ok(answer::health(server.calls.is_draining())),
+        _ => Err(Refusal::method_not_allowed("GET, HEAD")),
+    });
+    match checked {
+        Ok(response) => response,
+        Err(refusal) => refuse(Request::from_parts(head, body), refusal).await,
+    }
+}
+
+async fn on_events(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    match open(&server, &head) {
+        Ok(response) => response,
+        Err(refusal) => refuse(Request::from_parts(head, body), refusal).await,
+    }
+}
+
+fn open(server: &Arc<Server>, head: &Parts) -> Result<Response, Refusal> {
+    server.options.check_source(head)?;
+    if head.method != Method::GET {
+        return Err(Refusal::method_not_allowed("GET"));
+    }
+    server.check(head, &Query::of(&head.uri))?;
+    if !security::accepts(&head.headers, http::EVENT_STREAM) {
+        return Err(Refusal::not_acceptable(
+            "these are server-sent events: send Accept: text/event-stream",
+        ));
+    }
+    session::open(server, &head.headers)
 }
 
 async fn on_messages(State(server): State<Arc<Server>>, request: Request) -> Response {
-    serve(&server, request)
-        .await
-        .unwrap_or_else(Refusal::into_response)
+    let (head, body) = request.into_parts();
+    let admitted = match admit(&server, &head) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(Request::from_parts(head, body), refusal).await,
+    };
+    let served = match admitted {
+        Admitted::Ended(response) => return response,
+        Admitted::Message(target) => take(&server, body, target).await,
+    };
+    served.unwrap_or_else(Refusal::into_response)
 }
 
-async fn serve(server: &Arc<Server>, request: Request) -> Result<Response, Refusal> {
-    let (parts, body) = request.into_parts();
-    server.options.security.check(&parts.headers)?;
-    let query = Query::of(&parts.uri);
-    check_instance(server, &query, &parts.headers)?;
-    match parts.method {
-        Method::POST => {}
-        Method::DELETE => return session::end(server, query.session.as_deref()),
-        _ => return Err(Refusal::method_not_allowed("POST, DELETE")),
-    }
-    let message = read(server, &parts.headers, body).await?;
-    match query.session {
-        Some(id) => session::deliver(server, &id, message).await,
-        None => direct::deliver(server, message, accepts(&parts.headers, http::EVENT_STREAM)).await,
-    }
+/// What a request's head asks for.
+enum Admitted {
+    /// The end of a session, which has come.
+    Ended(Response),
+    Message(Target),
 }
 
-async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Message, Refusal> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if !content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
-    {
-        return Err(Refusal::unsupported_media_type());
+/// Where a message goes.
+enum Target {
+    Session(Arc<Session>),
+    Direct(Caller),
+}
+
+fn admit(server: &Server, head: &Parts) -> Result<Admitted, Refusal> {
+    server.options.check_source(head)?;
+    if ![Method::POST, Method::DELETE].contains(&head.method) {
+        return Err(Refusal::method_not_allowed("POST, DELETE"));
     }
-    let limit = server.options.max_message_bytes;
-    let body = axum::body::to_bytes(body, limit)
-        .await
-        .map_err(|error| Refusal::body(&error, limit))?;
+    let query = Query::of(&head.uri);
+    server.check(head, &query)?;
+    if head.method == Method::DELETE {
+        let id = query.session.ok_or_else(Refusal::unnamed_session)?;
+        server.sessions.find(&id)?.end("its client ended it");
+        return Ok(Admitted::Ended(answer::accepted()));
+    }
+    security::check_form(&head.headers)?;
+    let target = match query.session {
+        Some(id) => Target::Session(server.sessions.find(&id)?),
+        None if security::names(&head.headers, http::EVENT_STREAM) => {
+            Target::Direct(Caller::TakesStreams)
+        }
+        None => Target::Direct(Caller::TakesJson),
+    };
+    Ok(Admitted::Message(target))
+}
+
+async fn take(
+    server: &Arc<Server>,
+    body: axum::body::Body,
+    target: Target,
+) -> Result<Response, Refusal> {
+    let body = body::read(body, server.options.max_message_bytes).await?;
     let text = std::str::from_utf8(&body).map_err(|_| Refusal::parse("the body is not UTF-8"))?;
-    Message::decode(text).map_err(|malformed| match malformed {
-        Malformed::NotJson => Refusal::parse("the body is not JSON"),
-        Malformed::BadRequest { id, why } | Malformed::BadAnswer { id, why } => {
-            Refusal::invalid(Some(id), &why)
+    let message = match Message::decode(text) {
+        Ok(message) => message,
+        Err(Malformed::BadAnswer { id, why }) => {
+            match &target {
+                Target::Session(session) => session::lose(session, id.clone(), why.clone()).await,
+                Target::Direct(_) => server.direct.lose(id.clone(), why.clone()),
+            }
+            return Err(Refusal::invalid(Some(id), &why));
         }
-        Malformed::NotAMessage { why } => Refusal::invalid(None, &why),
-        Malformed::Unattributed(_) => {
-            Refusal::invalid(None, "an error about no request in particular")
-        }
-    })
+        Err(malformed) => return Err(malformed.into()),
+    };
+    match target {
+        Target::Session(session) => session::deliver(server, &session, message).await,
+        Target::Direct(caller) => direct::deliver(server, message, caller).await,
+    }
 }
 
-/// What the query of a URL says.
-#[derive(Debug, Default)]
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::NotJson => Refusal::parse("the body is not JSON"),
+            Malformed::BadRequest { id, why } | Malformed::BadAnswer { id, why } => {
+                Refusal::invalid(Some(id), &why)
+            }
+            Malformed::NotAMessage { why } => Refusal::invalid(None, &why),
+            Malformed::Unattributed(_) => {
+                Refusal::invalid(None, "an error about no request in particular")
+            }
+        }
+    }
+}
+
+#[derive(Default)]
 struct Query {
     session: Option<String>,
     instance: Option<String>,
@@ -200,35 +360,4 @@ impl Query {
         }
         query
     }
-}
-
-fn check_instance(server: &Server, query: &Query, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(ours) = &server.options.instance_id else {
-        return Ok(());
-    };
-    let by_header = headers
-        .get(http::INSTANCE_HEADER)
-        .and_then(|value| value.to_str().ok());
-    let meant = query.instance.as_deref().or(by_header);
-    match meant {
-        Some(meant) if meant != ours => Err(Refusal::wrong_instance(meant, ours)),
-        _ => Ok(()),
-    }
-}
-
-fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let Some(accept) = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-    else {
-        return false;
-    };
-    let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
-    accept
-        .split(',')
-        .filter_map(|range| range.split(';').next())
-        .any(|range| {
-            let range = range.trim();
-            range.eq_ignore_ascii_case(media_type) || range == "*/*" || range == format!("{kind}/*")
-        })
 }

@@ -1,4 +1,9 @@
-//! Tests of the HTTP client and server against each other: the same calls over a session and without one.
+//! Tests of the HTTP client and server against each other: the same calls over a session and without one. The server alone,
+//! spoken to in plain HTTP, is tested in the modules.
+
+mod heads;
+mod raw;
+mod sessions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +52,9 @@ impl server::Accept for Accepting {
 struct Running {
     address: SocketAddr,
     task: JoinHandle<()>,
+    host: server::Host,
+    /// The peers of all sessions there were.
+    sessions: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Drop for Running {
@@ -71,19 +79,36 @@ fn doubling() -> Router<()> {
 }
 
 async fn serve(options: server::Options) -> Running {
+    serve_with(options, doubling()).await
+}
+
+async fn serve_with(options: server::Options, router: Router<()>) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let sessions = Arc::default();
     let accepting = Accepting {
-        router: doubling(),
-        sessions: Arc::default(),
+        router,
+        sessions: Arc::clone(&sessions),
     };
-    let router = server::router(options, accepting);
-    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    Running { address, task }
+    let host = server::Host::new(options, accepting);
+    let app = host
+        .app()
+        .into_make_service_with_connect_info::<server::LocalAddress>();
+    let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    Running {
+        address,
+        task,
+        host,
+        sessions,
+    }
 }
 
 async fn connect(server: &Running, session: SessionMode) -> (Connection, Mode) {
-    let mut options = client::Options::new(format!("http://{}", server.address).parse().unwrap());
+    connect_to(server.address, session).await
+}
+
+async fn connect_to(address: SocketAddr, session: SessionMode) -> (Connection, Mode) {
+    let mut options = client::Options::new(format!("http://{address}").parse().unwrap());
     options.session = session;
     let connected = client::connect(&options).await.unwrap();
     let router = Router::new(()).method::<Echo, _, _>(|_, [text]| async { Ok(text) });
@@ -136,14 +161,14 @@ async fn a_server_without_events_is_talked_to_at_once() {
     let address = listener.local_addr().unwrap();
     let task =
         tokio::spawn(async move { axum::serve(listener, axum::Router::new()).await.unwrap() });
-    let server = Running { address, task };
-    let (client, mode) = connect(&server, SessionMode::Auto).await;
+    let (client, mode) = connect_to(address, SessionMode::Auto).await;
     assert_eq!(mode, Mode::Direct);
     let Err(CallError::Http(failure)) = client.peer().call::<Echo>(&["x".into()]).await else {
         panic!("an error")
     };
     assert_eq!(failure.kind, super::Kind::Refused);
     assert!(failure.what.contains("404"), "{failure}");
+    task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,96 +187,4 @@ async fn a_dropped_call_without_a_session_ends_its_post() {
         client.peer().call::<Echo>(&["x".into()]).await.unwrap(),
         "x"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_session_ends_the_link() {
-    let options = server::Options {
-        session_grace: std::time::Duration::from_millis(1),
-        ..server::Options::default()
-    };
-    let server = serve(options).await;
-    let (client, _) = connect(&server, SessionMode::Required).await;
-    let http = reqwest::Client::new();
-    assert_eq!(
-        client.peer().call::<Echo>(&["x".into()]).await.unwrap(),
-        "x"
-    );
-    let stranger = http
-        .post(format!("http://{}/?sessionId=unknown", server.address))
-        .header("content-type", "application/json")
-        .body(r#"{"jsonrpc":"2.0","id":1,"method":"echo","params":["x"]}"#)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(stranger.status(), 404);
-    assert!(stranger.text().await.unwrap().contains("-32010"));
-    drop(server);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn strangers_get_a_status_and_a_reason() {
-    let security = server::Security {
-        token: Some("sentinel".into()),
-        is_loopback: true,
-        allow_hosts: vec!["ok.test".into()],
-    };
-    let server = serve(server::Options {
-        security,
-        max_message_bytes: 100,
-        ..server::Options::default()
-    })
-    .await;
-    let http = reqwest::Client::new();
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"echo","params":["x"]}"#;
-    let good = [
-        ("content-type", "application/json; charset=utf-8"),
-        ("authorization", "Bearer sentinel"),
-    ];
-    let long = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":["{}"]}}"#,
-        "x".repeat(100)
-    );
-    type Headers<'a> = Vec<(&'a str, &'a str)>;
-    let cases: [(u16, &str, Headers<'_>); 10] = [
-        (200, body, good.to_vec()),
-        (
-            200,
-            body,
-            [good.as_slice(), &[("host", "ok.test")]].concat(),
-        ),
-        (
-            200,
-            body,
-            [good.as_slice(), &[("origin", "http://localhost:3000")]].concat(),
-        ),
-        (401, body, good[..1].to_vec()),
-        (401, body, vec![good[0], ("authorization", "Bearer wrong")]),
-        (
-            403,
-            body,
-            [good.as_slice(), &[("host", "evil.test")]].concat(),
-        ),
-        (
-            403,
-            body,
-            [good.as_slice(), &[("origin", "http://evil.test")]].concat(),
-        ),
-        (413, &long, good.to_vec()),
-        (415, body, vec![("content-type", "text/plain"), good[1]]),
-        (400, "{", good.to_vec()),
-    ];
-    for (status, body, headers) in cases {
-        let mut request = http
-            .post(format!("http://{}/", server.address))
-            .body(body.to_owned());
-        for (name, value) in &headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), status, "{body} {headers:?}");
-        let text = response.text().await.unwrap();
-        assert!(text.starts_with(r#"{"jsonrpc":"2.0","id":"#), "{text}");
-        assert!(!text.contains("sentinel"), "{text}");
-    }
 }

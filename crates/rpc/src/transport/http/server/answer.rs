@@ -1,6 +1,11 @@
 //! Statuses and bodies: every answer is a JSON-RPC body, refusals too.
 
+use std::fmt;
+use std::io::Write;
+use std::time::Duration;
+
 use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -35,9 +40,15 @@ impl Refusal {
         }))
     }
 
-    fn to(mut self, id: Option<Id>) -> Self {
-        self.0.id = id;
+    /// Names the message that is refused, where the refusal does not yet.
+    pub(super) fn to(mut self, id: Option<Id>) -> Self {
+        self.0.id = self.0.id.or(id);
         self
+    }
+
+    /// Whether the refusal names a message.
+    pub(super) fn has_id(&self) -> bool {
+        self.0.id.is_some()
     }
 
     fn with(mut self, name: header::HeaderName, value: &'static str) -> Self {
@@ -64,9 +75,30 @@ impl Refusal {
         Refusal::new(StatusCode::FORBIDDEN, ErrorCode::PERMISSION_DENIED, text)
     }
 
-    pub(super) fn no_session(id: Option<Id>) -> Self {
-        let text = "there is no such session here: it has expired, or the server was restarted";
-        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::SESSION_EXPIRED, text).to(id)
+    pub(super) fn no_session() -> Self {
+        let text = "there is no such session here: it has expired, or the server was restarted; open one with \
+                    GET …/runtime/events";
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::SESSION_EXPIRED, text)
+    }
+
+    pub(super) fn unnamed_session() -> Self {
+        let text = "name the session to end, as its endpoint does";
+        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, text)
+    }
+
+    pub(super) fn nothing_here(root: &str) -> Self {
+        let text = format!(
+            "nothing is served here: messages go to {root}/, events come from {root}{}; a proxy's prefix is named by \
+             root_path",
+            http::EVENTS_PATH
+        );
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST, text)
+    }
+
+    pub(super) fn duplicate(id: Id) -> Self {
+        let text = format!("the id {id} is already in use by a request that is being answered");
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, text);
+        refusal.to(Some(id))
     }
 
     pub(super) fn nobody_waits() -> Self {
@@ -89,7 +121,7 @@ impl Refusal {
     }
 
     pub(super) fn unsupported_media_type() -> Self {
-        let text = "messages are `Content-Type: application/json`";
+        let text = "send one JSON-RPC message in UTF-8 as Content-Type: application/json";
         Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorCode::INVALID_REQUEST,
@@ -97,33 +129,50 @@ impl Refusal {
         )
     }
 
-    pub(super) fn body(error: &axum::Error, limit: usize) -> Self {
-        let is_too_large = std::error::Error::source(error)
-            .is_some_and(|source| source.to_string().contains("length limit"));
-        if is_too_large {
-            let text = format!("the message is over the limit of {limit} bytes");
-            return Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                ErrorCode::INVALID_REQUEST,
-                text,
-            );
-        }
-        Refusal::parse(&format!("the body broke off: {error}"))
+    pub(super) fn too_large(id: Option<Id>, limit: usize) -> Self {
+        let text =
+            format!("the message is over the limit of {limit} bytes: put large data in a blob");
+        let mut refusal = Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::INVALID_REQUEST,
+            text,
+        )
+        .with(header::CONNECTION, "close");
+        let data = serde_json::json!({ "max_message_bytes": limit });
+        refusal.0.error = refusal.0.error.with_data(&data);
+        refusal.to(id)
     }
 
-    pub(super) fn wrong_instance(meant: &str, ours: &str) -> Self {
-        let text = format!("this is the instance {ours}, and {meant} was meant");
+    pub(super) fn wrong_instance(ours: &str) -> Self {
+        let text = format!(
+            "this is the instance {ours}, and the request is for another one, which may have ended: route by \
+             Stepflow-Instance-Id or by the endpoint's `instance`"
+        );
         Refusal::new(
             StatusCode::MISDIRECTED_REQUEST,
-            ErrorCode::INVALID_REQUEST,
+            ErrorCode::SESSION_EXPIRED,
             text,
         )
     }
 
-    pub(super) fn too_many_sessions(limit: usize) -> Self {
-        let text = format!("{limit} sessions are open, which is the limit");
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::BUSY, text)
-            .with(header::RETRY_AFTER, "5")
+    pub(super) fn busy(why: &str, retry_after: Duration) -> Self {
+        Refusal::later(StatusCode::TOO_MANY_REQUESTS, why, retry_after)
+    }
+
+    pub(super) fn ending(why: &str, retry_after: Duration) -> Self {
+        Refusal::later(StatusCode::SERVICE_UNAVAILABLE, why, retry_after)
+    }
+
+    fn later(status: StatusCode, why: &str, retry_after: Duration) -> Self {
+        // The header knows whole seconds only; too late is better than too soon.
+        let seconds = retry_after.as_millis().div_ceil(1000);
+        let text = format!("{why}: try again later, or elsewhere");
+        let mut refusal = Refusal::new(status, ErrorCode::BUSY, text);
+        let data = serde_json::json!({ "retry_after_ms": seconds * 1000 });
+        refusal.0.error = refusal.0.error.with_data(&data);
+        let value = HeaderValue::from_str(&seconds.to_string()).expect("digits are a header value");
+        refusal.0.header = Some((header::RETRY_AFTER, value));
+        refusal
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -163,6 +212,15 @@ pub(super) fn accepted() -> Response {
     response
 }
 
+/// What `/health` says.
+pub(super) fn health(is_draining: bool) -> Response {
+    if is_draining {
+        json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+    } else {
+        json(StatusCode::OK, r#"{"status":"ok"}"#)
+    }
+}
+
 fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -172,16 +230,25 @@ fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
-/// A message as the data of an event: one line.
-pub(super) fn event_data(message: &Message) -> String {
-    let mut text = Vec::with_capacity(message.size());
+/// A message as an event, under an id where it has one.
+pub(super) fn event(id: Option<fmt::Arguments<'_>>, message: &Message) -> Bytes {
+    let mut text = Vec::with_capacity(message.size() + 64);
+    if let Some(id) = id {
+        writeln!(text, "id: {id}").expect("writing into memory does not fail");
+    }
+    text.extend_from_slice(b"event: message\ndata: ");
+    let start = text.len();
     message.encode(&mut text);
-    message::unbreak(&mut text);
-    String::from_utf8(text).expect("messages are made of text")
+    message::unbreak(&mut text[start..]);
+    text.extend_from_slice(b"\n\n");
+    text.into()
 }
 
+/// The comment by which a silent stream shows that it lives.
+pub(super) const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
 /// The headers of a stream of events.
-pub(super) fn event_stream(body: Body, instance: Option<&str>) -> Response {
+pub(super) fn event_stream(body: Body, instance: &HeaderValue) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
@@ -190,8 +257,6 @@ pub(super) fn event_stream(body: Body, instance: Option<&str>) -> Response {
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if let Some(instance) = instance.and_then(|id| HeaderValue::from_str(id).ok()) {
-        headers.insert(http::INSTANCE_HEADER, instance);
-    }
+    headers.insert(http::INSTANCE_HEADER, instance.clone());
     response
 }

@@ -5,79 +5,146 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use axum::body::Body;
 use axum::body::Bytes;
 use axum::response::Response;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 
 use super::Server;
 use super::answer;
 use super::answer::Refusal;
+use super::backlog::Backlog;
+use super::calls::ENDING;
 use crate::error::Closed;
+use crate::error::ErrorCode;
+use crate::error::Lost;
+use crate::error::RpcError;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
 use crate::link::Ticket;
 use crate::message::Id;
 use crate::message::Message;
+use crate::message::Request;
+
+type Asked = Mutex<HashMap<Id, mpsc::UnboundedSender<Arrival>>>;
 
 /// Which link asked what: answers to call backs come by POSTs of their own.
 #[derive(Default)]
 pub(super) struct Registry {
-    asked: Arc<Mutex<HashMap<Id, mpsc::UnboundedSender<Arrival>>>>,
+    asked: Arc<Asked>,
+}
+
+impl Registry {
+    /// Hands the outcome of a call back to the link that waits for it.
+    fn resolve(&self, id: &Id, arrival: Arrival) -> Result<(), Refusal> {
+        let asker = lock(&self.asked).remove(id);
+        let sent = asker.is_some_and(|asker| asker.send(arrival).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(Refusal::nobody_waits())
+        }
+    }
+
+    /// Fails the call back that a broken answer was meant for; its sender is told by a status.
+    pub(super) fn lose(&self, id: Id, why: String) {
+        let lost = Lost::Malformed { why };
+        let _ = self.resolve(&id.clone(), Arrival::Lost { id, lost });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the caller reads streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    TakesStreams,
+    TakesJson,
 }
 
 /// Serves one POST without a session.
 pub(super) async fn deliver(
     server: &Arc<Server>,
     message: Message,
-    streams: bool,
+    caller: Caller,
 ) -> Result<Response, Refusal> {
     match message {
-        Message::Request(_) => Ok(request(server, message, streams).await),
+        Message::Request(request) => ask(server, request, caller).await,
         Message::Notification(_) => Ok(answer::accepted()),
         Message::Response(response) => {
-            let asker = server
+            let id = response.id.clone();
+            let arrival = Arrival::Message(Message::Response(response));
+            server
                 .direct
-                .lock()
-                .remove(&response.id)
-                .ok_or_else(Refusal::nobody_waits)?;
-            asker
-                .send(Arrival::Message(Message::Response(response)))
-                .map_err(|_| Refusal::nobody_waits())?;
+                .resolve(&id, arrival)
+                .map_err(|refusal| refusal.to(Some(id)))?;
             Ok(answer::accepted())
         }
     }
 }
 
-impl Registry {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Id, mpsc::UnboundedSender<Arrival>>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+async fn ask(server: &Arc<Server>, request: Request, caller: Caller) -> Result<Response, Refusal> {
+    let id = request.id.clone();
+    let permit = server.calls.admit().map_err(|it| it.to(Some(id.clone())))?;
+    let mut exchange = begin(server, request, caller, permit);
+    loop {
+        match exchange.next().await {
+            Some(message @ Message::Response(_)) => return Ok(answer::message(&message)),
+            // To a caller that takes no stream there is nobody to tell.
+            Some(_) if caller == Caller::TakesJson => {}
+            Some(first) => return Ok(stream_of(first, exchange)),
+            None => {
+                let error = RpcError::internal("the server ended the request without an answer");
+                return Ok(answer::message(&failure(id, error)));
+            }
+        }
     }
 }
 
-async fn request(server: &Arc<Server>, message: Message, streams: bool) -> Response {
+fn failure(id: Id, error: RpcError) -> Message {
+    Message::Response(crate::Response {
+        id,
+        result: Err(error),
+    })
+}
+
+/// Makes a link of a request and has it served.
+fn begin(
+    server: &Arc<Server>,
+    request: Request,
+    caller: Caller,
+    permit: OwnedSemaphorePermit,
+) -> Exchange {
+    // Bounded by what is asked on this link: each call back has one answer.
     let (arrivals, incoming) = mpsc::unbounded_channel();
-    let (outgoing, mut sent) = mpsc::unbounded_channel();
-    let id = match &message {
-        Message::Request(request) => request.id.clone(),
-        Message::Response(_) | Message::Notification(_) => return answer::accepted(),
+    let (outgoing, sent) = mpsc::unbounded_channel();
+    let backlog = Arc::new(Backlog::default());
+    let exchange = Exchange {
+        id: request.id.clone(),
+        server: Arc::clone(server),
+        sent,
+        backlog: Arc::clone(&backlog),
+        arrivals: arrivals.clone(),
+        _permit: permit,
     };
     let out = Out {
-        id: id.clone(),
+        id: request.id.clone(),
         sent: outgoing,
+        backlog,
         arrivals: arrivals.clone(),
         asked: Arc::clone(&server.direct.asked),
         mine: Mutex::default(),
     };
-    // The end of this request, however it comes, ends the link: a caller that is gone cancels.
-    let ended = Ended(arrivals.clone());
-    let _ = arrivals.send(Arrival::Message(message));
+    let _ = arrivals.send(Arrival::Message(Message::Request(request)));
     let incoming = stream::unfold(incoming, |mut incoming| async {
         let arrival = incoming.recv().await?;
         Some((arrival, incoming))
@@ -85,68 +152,85 @@ async fn request(server: &Arc<Server>, message: Message, streams: bool) -> Respo
     server.accept.single(Link {
         outgoing: Arc::new(out),
         incoming: Box::pin(incoming),
-        back_channel: streams,
+        back_channel: caller == Caller::TakesStreams,
     });
-    loop {
-        match sent.recv().await {
-            Some(message @ Message::Response(_)) => return answer::message(&message),
-            // To a caller that takes no stream there is nobody to tell.
-            Some(_) if !streams => {}
-            Some(first) => return stream_of(server, first, sent, ended),
-            None => {
-                let error =
-                    crate::RpcError::internal("the server ended the request without an answer");
-                let response = crate::Response {
-                    id,
-                    result: Err(error),
-                };
-                return answer::message(&Message::Response(response));
+    exchange
+}
+
+/// One request and what is said about it. Its end, however it comes, ends the link: a caller that is gone cancels.
+struct Exchange {
+    id: Id,
+    server: Arc<Server>,
+    sent: mpsc::UnboundedReceiver<Message>,
+    backlog: Arc<Backlog>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Exchange {
+    /// What is said next; where the server ends, that.
+    async fn next(&mut self) -> Option<Message> {
+        tokio::select! {
+            biased;
+            message = self.sent.recv() => {
+                let message = message?;
+                self.backlog.remove(message.size());
+                Some(message)
             }
+            () = self.server.calls.ended() => {
+                let error = RpcError::new(ErrorCode::CANCELLED, ENDING);
+                Some(failure(self.id.clone(), error))
+            }
+        }
+    }
+
+    /// The same as a piece of a stream, with a comment in silence; and whether it was the last.
+    async fn next_event(&mut self) -> Option<(Bytes, Option<Last>)> {
+        let keep_alive = self.server.options.keep_alive;
+        match tokio::time::timeout(keep_alive, self.next()).await {
+            Err(_silence) => Some((answer::KEEP_ALIVE, None)),
+            Ok(message) => message.map(|message| event(&message)),
         }
     }
 }
 
-/// From the first message that is no answer on, the answer is a stream.
-fn stream_of(
-    server: &Arc<Server>,
-    first: Message,
-    sent: mpsc::UnboundedReceiver<Message>,
-    ended: Ended,
-) -> Response {
-    let rest = stream::unfold(Some((sent, ended)), |state| async {
-        let (mut sent, ended) = state?;
-        let message = sent.recv().await?;
-        let is_answer = matches!(message, Message::Response(_));
-        Some((message, (!is_answer).then_some((sent, ended))))
-    });
-    let messages = stream::once(std::future::ready(first)).chain(rest);
-    let events = messages.map(|message| {
-        Ok::<_, Infallible>(Bytes::from(format!(
-            "data: {}\n\n",
-            answer::event_data(&message)
-        )))
-    });
-    answer::event_stream(
-        Body::from_stream(events),
-        server.options.instance_id.as_deref(),
-    )
+/// After this there is nothing more to say.
+struct Last;
+
+fn event(message: &Message) -> (Bytes, Option<Last>) {
+    let last = matches!(message, Message::Response(_)).then_some(Last);
+    (answer::event(None, message), last)
 }
 
-/// Ends the link when the request does.
-struct Ended(mpsc::UnboundedSender<Arrival>);
-
-impl Drop for Ended {
+impl Drop for Exchange {
     fn drop(&mut self) {
-        let _ = self.0.send(Arrival::Ended(Closed::ByPeer));
+        let _ = self.arrivals.send(Arrival::Ended(Closed::ByPeer));
     }
+}
+
+/// From the first message that is no answer on, the answer is a stream.
+fn stream_of(first: Message, exchange: Exchange) -> Response {
+    let instance = exchange.server.instance_header.clone();
+    let state = Some((Some(event(&first)), exchange));
+    let events = stream::unfold(state, |state| async {
+        let (first, mut exchange) = state?;
+        let (text, last) = match first {
+            Some(first) => first,
+            None => exchange.next_event().await?,
+        };
+        let rest = last.is_none().then_some((None, exchange));
+        Some((Ok::<_, Infallible>(text), rest))
+    });
+    answer::event_stream(Body::from_stream(events), &instance)
 }
 
 /// The outgoing half of one request's link.
 struct Out {
     id: Id,
     sent: mpsc::UnboundedSender<Message>,
+    backlog: Arc<Backlog>,
     arrivals: mpsc::UnboundedSender<Arrival>,
-    asked: Arc<Mutex<HashMap<Id, mpsc::UnboundedSender<Arrival>>>>,
+    asked: Arc<Asked>,
     mine: Mutex<Vec<Id>>,
 }
 
@@ -154,25 +238,19 @@ impl Outgoing for Out {
     fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
         match &message {
             Message::Request(request) => {
-                self.mine
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(request.id.clone());
-                let asker = self.arrivals.clone();
-                self.asked
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(request.id.clone(), asker);
+                lock(&self.mine).push(request.id.clone());
+                lock(&self.asked).insert(request.id.clone(), self.arrivals.clone());
             }
             Message::Response(response) if response.id != self.id => return Ok(Ticket(0)),
             Message::Response(_) | Message::Notification(_) => {}
         }
+        self.backlog.add(message.size());
         self.sent.send(message).map_err(|_| Closed::ByPeer)?;
         Ok(Ticket(0))
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
-        None
+        self.backlog.ready()
     }
 
     fn may_have_left(&self, _ticket: Ticket) -> bool {
@@ -180,7 +258,7 @@ impl Outgoing for Out {
     }
 
     fn queued(&self) -> usize {
-        0
+        self.backlog.bytes()
     }
 
     fn close(&self) {}
@@ -188,13 +266,8 @@ impl Outgoing for Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in self
-            .mine
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        let mut asked = lock(&self.asked);
+        for id in lock(&self.mine).drain(..) {
             asked.remove(&id);
         }
     }

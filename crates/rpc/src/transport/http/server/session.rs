@@ -1,38 +1,47 @@
 //! Sessions: a stream of events for one client, an endpoint that only it knows, and what it missed while it was away.
+//! Owns who has a session and for how long; all there is of one goes together.
+
+mod events;
+mod outgoing;
+mod posts;
+mod stream;
 
 use std::collections::HashMap;
-use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 
-use axum::body::Body;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::future::BoxFuture;
-use futures_util::stream;
+use futures_util::stream as streams;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Options;
 use super::Server;
 use super::answer;
 use super::answer::Refusal;
+use super::backlog::Backlog;
 use crate::error::Closed;
 use crate::link::Arrival;
 use crate::link::Link;
-use crate::link::Outgoing;
-use crate::link::Ticket;
-use crate::message::Id;
 use crate::message::Message;
+use events::Bounds;
+use events::EventLog;
+use outgoing::Out;
+use posts::Waiters;
+pub(super) use posts::deliver;
+pub(super) use posts::lose;
 
-/// How much a client may have missed and still be told.
-const REPLAY_EVENTS: usize = 1_000;
-const REPLAY_BYTES: usize = 16 * 1024 * 1024;
+/// How many messages may wait for a session's peer; POSTs beyond that wait themselves.
+const ARRIVALS: usize = 1024;
 
 /// The open sessions, by id.
 #[derive(Default)]
@@ -44,26 +53,106 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        let sessions = self.lock();
+        sessions.values().map(|it| it.lock().waiters.left()).sum()
+    }
+
+    /// The session of an endpoint.
+    pub(super) fn find(&self, id: &str) -> Result<Arc<Session>, Refusal> {
+        let session = self.lock().get(id).cloned();
+        let session = session.ok_or_else(Refusal::no_session)?;
+        session.lock().used = Instant::now();
+        Ok(session)
+    }
+
+    pub(super) fn end_all(&self, why: &str) {
+        let all: Vec<_> = self.lock().values().cloned().collect();
+        for session in all {
+            session.end(why);
+        }
+    }
+
+    /// The oldest session that nobody listens to and that does nothing.
+    fn superfluous(&self) -> Option<Arc<Session>> {
+        let sessions = self.lock();
+        let idle = sessions.values().filter_map(|session| {
+            let state = session.lock();
+            (state.away.is_some() && state.waiters.is_empty()).then_some((state.used, session))
+        });
+        idle.min_by_key(|(used, _)| *used)
+            .map(|(_, session)| Arc::clone(session))
+    }
 }
 
-struct Session {
+/// What there is of one client.
+pub(super) struct Session {
     id: String,
-    arrivals: mpsc::UnboundedSender<Arrival>,
-    /// The POSTs that wait for an answer.
-    posts: Mutex<HashMap<Id, oneshot::Sender<Message>>>,
-    events: Mutex<Events>,
+    server: Weak<Server>,
+    arrivals: mpsc::Sender<Arrival>,
+    state: Mutex<State>,
+    /// What was not written to its stream yet.
+    backlog: Backlog,
+    /// Told when its stream has something to do.
     happened: Notify,
+    /// Told when its stream came or went.
+    moved: Notify,
+    ended: CancellationToken,
 }
 
-/// What the stream carries, with what was carried lately.
-#[derive(Default)]
-struct Events {
-    kept: VecDeque<(u64, String)>,
-    kept_bytes: usize,
-    next: u64,
-    /// Counts the streams of this session; an older one ends when a newer one takes over.
+struct State {
+    events: EventLog,
+    waiters: Waiters,
+    /// Counts its streams; an older one ends when a newer one takes over.
     stream: u64,
+    /// Since when it has no stream.
+    away: Option<Instant>,
+    /// When it was used last.
+    used: Instant,
+    /// Nothing more will happen; what did is still written.
+    is_closing: bool,
     is_over: bool,
+}
+
+impl State {
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// When the session ends if nothing happens until then, and why.
+    fn due(&self, options: &Options) -> (Instant, &'static str) {
+        if let Some(since) = self.away {
+            return (
+                since + options.session_grace,
+                "its client did not come back",
+            );
+        }
+        let since = if self.waiters.is_empty() {
+            self.used
+        } else {
+            Instant::now()
+        };
+        (since + options.idle_timeout, "it was idle")
+    }
+}
+
+/// A stream that was just opened.
+struct Attached {
+    stream: u64,
+    /// The number of the last event before it.
+    written: u64,
+}
+
+enum Taken {
+    Event(Bytes),
+    Nothing,
+    Over,
 }
 
 /// Opens the stream of events: of a session that is still known, or of a new one.
@@ -71,323 +160,252 @@ pub(super) fn open(server: &Arc<Server>, headers: &HeaderMap) -> Result<Response
     let last = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
-    let resumed = last.and_then(|last| resume(server, last));
-    let (session, from) = match resumed {
+    let (session, attached) = match last.and_then(|last| resume(server, last)) {
         Some(resumed) => resumed,
-        None => (begin(server)?, 1),
+        None => {
+            let session = begin(server)?;
+            let attached = session.attach(None).ok_or_else(Refusal::no_session)?;
+            (session, attached)
+        }
     };
-    let stream = {
-        let mut events = session.lock();
-        events.stream += 1;
-        events.stream
-    };
-    session.happened.notify_waiters();
-    let endpoint = serde_json::json!({ "endpoint": endpoint(server, &session.id) });
+    let endpoint = serde_json::json!({ "endpoint": server.endpoint(&session.id) });
+    // Its id is where the client stands, so that losing this stream too would lose nothing.
     let first = format!(
         "id: {}.{}\nevent: endpoint\ndata: {endpoint}\n\n",
-        session.id,
-        from - 1
+        session.id, attached.written
     );
-    let reading = Reading {
-        server: Arc::clone(server),
-        session,
-        stream,
-        next: from,
-        first: Some(first),
-    };
-    let body = stream::unfold(reading, Reading::step);
-    Ok(answer::event_stream(
-        Body::from_stream(body),
-        server.options.instance_id.as_deref(),
-    ))
+    let keep_alive = server.options.keep_alive;
+    let body = stream::body(session, attached.stream, first.into(), keep_alive);
+    Ok(answer::event_stream(body, &server.instance_header))
 }
 
-/// The session and the next event of a client that comes back, if both are still there.
-fn resume(server: &Server, last: &str) -> Option<(Arc<Session>, u64)> {
+/// The session of a client that comes back, wound back to what it saw last.
+fn resume(server: &Server, last: &str) -> Option<(Arc<Session>, Attached)> {
     let (id, seen) = last.rsplit_once('.')?;
-    let seen: u64 = seen.parse().ok()?;
     let session = server.sessions.lock().get(id).cloned()?;
-    let events = session.lock();
-    let oldest = events
-        .kept
-        .front()
-        .map_or(events.next, |(number, _)| *number);
-    let is_whole = !events.is_over && (oldest..=events.next).contains(&(seen + 1));
-    drop(events);
-    is_whole.then_some((session, seen + 1))
+    let attached = seen
+        .parse()
+        .ok()
+        .and_then(|seen| session.attach(Some(seen)));
+    if attached.is_none() {
+        // The session cannot go on, and its client knows no other way to it.
+        session.end("events that its client missed are no longer kept");
+    }
+    Some((session, attached?))
 }
 
 fn begin(server: &Arc<Server>) -> Result<Arc<Session>, Refusal> {
-    let (arrivals, incoming) = mpsc::unbounded_channel();
-    let session = Arc::new(Session {
-        id: Uuid::new_v4().simple().to_string(),
-        arrivals,
-        posts: Mutex::default(),
-        events: Mutex::new(Events {
-            next: 1,
-            ..Events::default()
-        }),
-        happened: Notify::new(),
-    });
+    server.calls.check_open()?;
+    let (arrivals, incoming) = mpsc::channel(ARRIVALS);
+    let options = &server.options;
+    let session = Arc::new(Session::new(server, arrivals));
+    if server.sessions.len() >= options.max_sessions
+        && let Some(superfluous) = server.sessions.superfluous()
+    {
+        superfluous.end("there were too many");
+    }
     {
         let mut sessions = server.sessions.lock();
-        if sessions.len() >= server.options.max_sessions {
-            return Err(Refusal::too_many_sessions(server.options.max_sessions));
+        if sessions.len() >= options.max_sessions {
+            let text = format!(
+                "{} sessions are open, which is the limit",
+                options.max_sessions
+            );
+            return Err(Refusal::ending(&text, options.retry_after));
         }
         sessions.insert(session.id.clone(), Arc::clone(&session));
     }
-    let incoming = stream::unfold(incoming, |mut incoming| async {
-        let arrival = incoming.recv().await?;
-        Some((arrival, incoming))
-    });
-    let outgoing = Arc::new(Out {
-        session: Arc::clone(&session),
-    });
-    server.accept.session(Link {
-        outgoing,
-        incoming: Box::pin(incoming),
-        back_channel: true,
-    });
+    server.accept.session(link(&session, incoming));
+    tokio::spawn(keep(Arc::clone(&session), options.clone()));
     Ok(session)
 }
 
-fn endpoint(server: &Server, id: &str) -> String {
-    let base = server
-        .options
-        .advertise_url
-        .as_deref()
-        .unwrap_or(&server.options.root_path)
-        .trim_end_matches('/');
-    match &server.options.instance_id {
-        Some(instance) => format!("{base}/?sessionId={id}&instance={instance}"),
-        None => format!("{base}/?sessionId={id}"),
+fn link(session: &Arc<Session>, incoming: mpsc::Receiver<Arrival>) -> Link {
+    let state = Some((incoming, session.ended.clone()));
+    let incoming = streams::unfold(state, |state| async {
+        let (mut incoming, ended) = state?;
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => Some((Arrival::Ended(Closed::ByPeer), None)),
+            arrival = incoming.recv() => Some((arrival?, Some((incoming, ended)))),
+        }
+    });
+    Link {
+        outgoing: Arc::new(Out {
+            session: Arc::clone(session),
+        }),
+        incoming: Box::pin(incoming),
+        back_channel: true,
     }
 }
 
-/// Ends a session at the client's wish.
-pub(super) fn end(server: &Arc<Server>, id: Option<&str>) -> Result<Response, Refusal> {
-    let session = id
-        .and_then(|id| server.sessions.lock().remove(id))
-        .ok_or_else(|| Refusal::no_session(None))?;
-    session.finish();
-    Ok(answer::accepted())
-}
-
-/// Hands a POSTed message to its session; a request waits for its answer.
-pub(super) async fn deliver(
-    server: &Arc<Server>,
-    id: &str,
-    message: Message,
-) -> Result<Response, Refusal> {
-    let session = server.sessions.lock().get(id).cloned();
-    let Message::Request(request) = &message else {
-        let session = session.ok_or_else(|| Refusal::no_session(None))?;
-        session.arrive(message)?;
-        return Ok(answer::accepted());
-    };
-    let session = session.ok_or_else(|| Refusal::no_session(Some(request.id.clone())))?;
-    let (answered, answer) = oneshot::channel();
-    session
-        .posts
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(request.id.clone(), answered);
-    let waiting = Waiting {
-        session: Arc::clone(&session),
-        id: request.id.clone(),
-    };
-    session.arrive(message)?;
-    let answer = answer.await;
-    let id = waiting.id.clone();
-    drop(waiting);
-    answer
-        .map(|message| answer::message(&message))
-        .map_err(|_| Refusal::no_session(Some(id)))
-}
-
-/// A POST that waits; when its client goes away, the answer travels as an event instead.
-struct Waiting {
-    session: Arc<Session>,
-    id: Id,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.session
-            .posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+/// Ends a session whose client stays away, or that nobody uses.
+async fn keep(session: Arc<Session>, options: Options) {
+    loop {
+        let mut moved = pin!(session.moved.notified());
+        moved.as_mut().enable();
+        let (due, why) = session.lock().due(&options);
+        if due <= Instant::now() {
+            return session.end(why);
+        }
+        tokio::select! {
+            () = session.ended.cancelled() => return,
+            () = moved => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
     }
 }
 
 impl Session {
-    fn lock(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn arrive(&self, message: Message) -> Result<(), Refusal> {
-        let arrived = self.arrivals.send(Arrival::Message(message));
-        arrived.map_err(|_| Refusal::no_session(None))
-    }
-
-    fn happen(&self, message: &Message) {
-        let data = answer::event_data(message);
-        let mut events = self.lock();
-        let number = events.next;
-        events.next += 1;
-        events.kept_bytes += data.len();
-        events.kept.push_back((number, data));
-        while events.kept.len() > REPLAY_EVENTS
-            || (events.kept_bytes > REPLAY_BYTES && events.kept.len() > 1)
-        {
-            let dropped = events.kept.pop_front();
-            events.kept_bytes -= dropped.map_or(0, |(_, data)| data.len());
-        }
-        drop(events);
-        self.happened.notify_waiters();
-    }
-
-    fn finish(&self) {
-        self.lock().is_over = true;
-        self.posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        let _ = self.arrivals.send(Arrival::Ended(Closed::ByPeer));
-        self.happened.notify_waiters();
-    }
-}
-
-/// One stream of a session's events.
-struct Reading {
-    server: Arc<Server>,
-    session: Arc<Session>,
-    stream: u64,
-    next: u64,
-    first: Option<String>,
-}
-
-enum Next {
-    Event(String),
-    Wait,
-    Over,
-}
-
-impl Reading {
-    async fn step(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if let Some(first) = self.first.take() {
-            return Some((Ok(first.into()), self));
-        }
-        loop {
-            let session = Arc::clone(&self.session);
-            let happened = session.happened.notified();
-            tokio::pin!(happened);
-            happened.as_mut().enable();
-            match self.take() {
-                Next::Event(text) => return Some((Ok(text.into()), self)),
-                Next::Over => return None,
-                Next::Wait => {}
-            }
-            if tokio::time::timeout(self.server.options.keep_alive, happened)
-                .await
-                .is_err()
-            {
-                return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self));
-            }
-        }
-    }
-
-    fn take(&mut self) -> Next {
-        let events = self.session.lock();
-        if events.is_over || events.stream != self.stream {
-            return Next::Over;
-        }
-        let Some(oldest) = events.kept.front().map(|(number, _)| *number) else {
-            return Next::Wait;
+    fn new(server: &Arc<Server>, arrivals: mpsc::Sender<Arrival>) -> Self {
+        let bounds = Bounds {
+            events: server.options.replay_events,
+            bytes: server.options.replay_bytes,
         };
-        if self.next < oldest {
-            // It reads so slowly that events were dropped: only a new session is whole again.
-            return Next::Over;
-        }
-        let place = usize::try_from(self.next - oldest).unwrap_or(usize::MAX);
-        match events.kept.get(place) {
-            None => Next::Wait,
-            Some((number, data)) => {
-                let text = format!("id: {}.{number}\ndata: {data}\n\n", self.session.id);
-                self.next += 1;
-                Next::Event(text)
-            }
+        let now = Instant::now();
+        Session {
+            id: Uuid::new_v4().simple().to_string(),
+            server: Arc::downgrade(server),
+            arrivals,
+            state: Mutex::new(State {
+                events: EventLog::new(bounds),
+                waiters: Waiters::default(),
+                stream: 0,
+                away: Some(now),
+                used: now,
+                is_closing: false,
+                is_over: false,
+            }),
+            backlog: Backlog::default(),
+            happened: Notify::new(),
+            moved: Notify::new(),
+            ended: CancellationToken::new(),
         }
     }
-}
 
-impl Drop for Reading {
-    /// The client has gone: the session stays for the grace time, in case it comes back.
-    fn drop(&mut self) {
-        let (server, session, stream) = (
-            Arc::clone(&self.server),
-            Arc::clone(&self.session),
-            self.stream,
-        );
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands something to its peer.
+    async fn arrive(&self, arrival: Arrival) -> Result<(), Refusal> {
+        let sent = tokio::select! {
+            biased;
+            () = self.ended.cancelled() => false,
+            sent = self.arrivals.send(arrival) => sent.is_ok(),
+        };
+        if sent {
+            Ok(())
+        } else {
+            Err(Refusal::no_session())
+        }
+    }
+
+    /// Gives it a new stream, which goes on after the event that was seen last; the one it had before ends. `None` where some
+    /// of what was missed is gone.
+    fn attach(&self, seen: Option<u64>) -> Option<Attached> {
+        let attached = {
+            let mut state = self.lock();
+            if state.is_over {
+                return None;
+            }
+            if let Some(seen) = seen {
+                self.backlog.add(state.events.rewind(seen)?);
+            }
+            state.stream += 1;
+            state.away = None;
+            state.used = Instant::now();
+            Attached {
+                stream: state.stream,
+                written: state.events.last_written(),
+            }
+        };
+        self.happened.notify_waiters();
+        self.moved.notify_waiters();
+        Some(attached)
+    }
+
+    /// Notes that a stream is gone: the session stays for a while, in case its client comes back.
+    fn detach(&self, stream: u64) {
+        let mut state = self.lock();
+        if state.stream != stream {
             return;
-        };
-        runtime.spawn(async move {
-            tokio::time::sleep(server.options.session_grace).await;
-            if session.lock().stream == stream {
-                server.sessions.lock().remove(&session.id);
-                session.finish();
-            }
-        });
-    }
-}
-
-/// The outgoing half of a session's link: answers go with the POST that waits for them, all else as events.
-struct Out {
-    session: Arc<Session>,
-}
-
-impl Outgoing for Out {
-    fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
-        if self.session.lock().is_over {
-            return Err(Closed::ByPeer);
         }
-        let message = match message {
-            Message::Response(response) => {
-                let mut posts = self
-                    .session
-                    .posts
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                let post = posts.remove(&response.id);
-                drop(posts);
-                let message = Message::Response(response);
-                match post {
-                    None => message,
-                    Some(post) => match post.send(message) {
-                        Ok(()) => return Ok(Ticket(0)),
-                        Err(message) => message,
-                    },
-                }
-            }
-            message @ (Message::Request(_) | Message::Notification(_)) => message,
+        state.away = Some(Instant::now());
+        let is_closed = state.is_closing;
+        drop(state);
+        if is_closed {
+            return self.end("it was closed");
+        }
+        self.moved.notify_waiters();
+    }
+
+    /// Adds an event.
+    fn happen(&self, message: &Message) {
+        let mut state = self.lock();
+        if state.is_over {
+            return;
+        }
+        let number = state.events.next_number();
+        let text = answer::event(Some(format_args!("{}.{number}", self.id)), message);
+        self.backlog.add(text.len());
+        let is_answer = matches!(message, Message::Response(_));
+        state.events.push(text, is_answer);
+        drop(state);
+        self.happened.notify_waiters();
+    }
+
+    /// The next event for a stream.
+    fn take(&self, stream: u64) -> Taken {
+        let mut state = self.lock();
+        if state.is_over || state.stream != stream {
+            return Taken::Over;
+        }
+        let Some(text) = state.events.take() else {
+            return if state.is_closing {
+                Taken::Over
+            } else {
+                Taken::Nothing
+            };
         };
-        self.session.happen(&message);
-        Ok(Ticket(0))
+        drop(state);
+        self.backlog.remove(text.len());
+        Taken::Event(text)
     }
 
-    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
-        None
+    /// Has its stream end once everything is written.
+    fn close(&self) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        let is_done = state.away.is_some() || state.events.is_all_written();
+        drop(state);
+        if is_done {
+            self.end("it was closed");
+        } else {
+            self.happened.notify_waiters();
+        }
     }
 
-    fn may_have_left(&self, _ticket: Ticket) -> bool {
-        true
+    /// Ends it: its POSTs are answered, its stream ends, its peer hears of it, and it is not found any more.
+    pub(super) fn end(&self, why: &str) {
+        {
+            let mut state = self.lock();
+            if state.is_over {
+                return;
+            }
+            state.is_over = true;
+            state.waiters.end(why);
+            let bounds = Bounds {
+                events: 0,
+                bytes: 0,
+            };
+            state.events = EventLog::new(bounds);
+        }
+        if let Some(server) = self.server.upgrade() {
+            server.sessions.lock().remove(&self.id);
+        }
+        tracing::debug!(why, "session ended");
+        self.ended.cancel();
+        self.happened.notify_waiters();
     }
-
-    fn queued(&self) -> usize {
-        0
-    }
-
-    fn close(&self) {}
 }
