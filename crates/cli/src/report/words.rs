@@ -138,6 +138,9 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
         ErrorCode::UNAVAILABLE if error.message.contains("its last output") => {
             "mend what its last output says, or run the command by hand in that folder".to_owned()
         }
+        ErrorCode::UNAVAILABLE if error.message.contains("the component server at http") => {
+            out_of_reach(&error.message).to_owned()
+        }
         ErrorCode::UNAVAILABLE if error.message.starts_with("the plugin") => {
             let look = "look at the plugin's `command`, `args` and `cwd` in the config";
             match step {
@@ -151,6 +154,17 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
         _ => return None,
     };
     Some(advice)
+}
+
+/// What to do about a server that runs on its own and cannot be talked to.
+fn out_of_reach(message: &str) -> &'static str {
+    if message.contains("UnknownIssuer") {
+        "name the authority that signed its certificate in the plugin's `tls.ca`, a PEM file"
+    } else if message.contains("Connection refused") || message.contains("dns error") {
+        "is the server running, and are host and port of the plugin's `url` right?"
+    } else {
+        "look at the plugin's `url` in the config, and at what the server itself says on stderr"
+    }
 }
 
 /// What is wrong with an input as a whole.
@@ -207,5 +221,23 @@ mod tests {
         check("/csot", &["/nap"], Some(none));
         check("/csot", &[], Some(none));
         check("/elsewhere", &["/cost"], None);
+    }
+
+    #[test]
+    fn a_server_out_of_reach_is_no_matter_of_its_command() {
+        let check = |why: &str, expected: &str| {
+            let server = "the plugin `p` is not available: the component server at http";
+            let error = ErrorCode::UNAVAILABLE.error(format!("{server}s://h/: {why}"));
+            let advice = advice(&error, None).unwrap();
+            assert!(advice.contains(expected), "{why}: {advice}");
+            assert!(!advice.contains("command"), "{why}: {advice}");
+        };
+        check("invalid peer certificate: UnknownIssuer", "`tls.ca`");
+        check(
+            "tcp connect error: Connection refused",
+            "is the server running",
+        );
+        check("dns error: no such name", "is the server running");
+        check("the server answered 401 Unauthorized", "`url`");
     }
 }
