@@ -1,223 +1,247 @@
-//! One call through our rpc: over memory, and over stdio to a server in Rust and in Python.
+//! One call through our rpc, over every transport, to a server in Rust and in Python.
+
+pub mod big;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream;
 use stepflow_flow::value::Value;
-use stepflow_protocol::Session;
 use stepflow_protocol::component::Execute;
 use stepflow_protocol::component::ExecuteParams;
-use stepflow_protocol::handshake;
-use stepflow_protocol::lifecycle::InitializeParams;
+use stepflow_protocol::component::ExecuteResult;
 use stepflow_rpc::Peer;
-use stepflow_rpc::Router;
-use stepflow_rpc::peer;
-use stepflow_rpc::peer::Connection;
-use stepflow_rpc::transport::child;
-use stepflow_rpc::transport::child::Child;
-use stepflow_rpc::transport::child::Command;
-use stepflow_rpc::transport::memory;
+use tokio::sync::OnceCell;
 
-use crate::Effort;
 use crate::child::Other;
-use crate::child::environment;
-use crate::floors;
+use crate::child::Web;
+use crate::effort::Effort;
+use crate::effort::Pace;
+use crate::floors::http;
+use crate::floors::pipes;
+use crate::peers;
+use crate::place;
+use crate::place::Reached;
+use crate::place::Server;
+use crate::row::Probe;
+use crate::row::Row;
+use crate::row::Unit;
 use crate::serve;
-use crate::table::Row;
-use crate::table::Unit;
-use crate::table::figure;
+use crate::serve::Mode;
 
-const IN_FLIGHT: usize = 64;
+/// What every measured component gets and returns.
+pub const INPUT: &str = r#"{"text":"hello","number":1}"#;
 
-stepflow_rpc::method!(Echo, "echo", EchoParams => EchoParams);
-
-/// What the call over memory carries.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct EchoParams {
-    text: String,
+/// The component servers that calls and runs are measured with.
+pub struct Servers {
+    /// The Rust SDK over stdio.
+    pub rust: Other,
+    /// The Python SDK over stdio.
+    pub python: Other,
+    /// The Rust SDK over HTTP.
+    pub rust_web: Web,
+    /// The Python SDK over HTTP.
+    pub python_web: Web,
 }
 
-/// The rows of this module.
-pub async fn rows(python: &Path, effort: Effort) -> anyhow::Result<Vec<Box<dyn Row>>> {
-    let rust = Arc::new(connect(&Other::ours("server")?).await?);
-    let python = Arc::new(connect(&Other::python(python, serve::PYTHON_SERVER)).await?);
-    let row =
-        |server: &Arc<Server>, name: &str, in_flight: usize, floor: &'static str| -> Box<dyn Row> {
-            let operations = if in_flight == 1 {
-                effort.sequential
-            } else {
-                effort.parallel
-            };
-            Box::new(Calls {
-                name: name.to_owned(),
-                server: Arc::clone(server),
-                operations,
-                in_flight,
-                floor,
-            })
-        };
-    Ok(vec![
-        Box::new(Memory {
-            operations: effort.sequential,
-        }),
-        row(
-            &rust,
-            "rpc: stdio, Rust server, round trip",
-            1,
-            floors::BLOCKING,
-        ),
-        row(
-            &rust,
-            "rpc: stdio, Rust server, 64 in flight",
-            IN_FLIGHT,
-            floors::PIPELINED,
-        ),
-        row(
-            &python,
-            "rpc: stdio, Python SDK, round trip",
-            1,
-            floors::PYTHON,
-        ),
-        row(
-            &python,
-            "rpc: stdio, Python SDK, 64 in flight",
-            IN_FLIGHT,
-            floors::PYTHON_PIPELINED,
-        ),
-    ])
-}
-
-struct Memory {
-    operations: usize,
-}
-
-impl Row for Memory {
-    fn name(&self) -> &str {
-        "rpc: memory, round trip"
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::Microseconds
-    }
-
-    fn measure(&mut self) -> BoxFuture<'_, anyhow::Result<f64>> {
-        async move {
-            let (left, right) = memory::pair();
-            let router = Router::new(()).method::<Echo, _, _>(|_, params| async { Ok(params) });
-            let _server = peer::connect(right, router);
-            let client = peer::connect(left, Router::new(()));
-            let params = EchoParams {
-                text: "x".repeat(100),
-            };
-            let start = Instant::now();
-            for _ in 0..self.operations {
-                client.peer().call::<Echo>(&params).await?;
-            }
-            Ok(figure(self.unit(), start.elapsed(), self.operations))
-        }
-        .boxed()
+impl Servers {
+    /// None of them is started yet.
+    pub fn new(python: &Path) -> anyhow::Result<Self> {
+        let python = Other::python(python, serve::PYTHON_SERVER);
+        Ok(Servers {
+            rust: Other::ours(Mode::Server)?,
+            python: python.clone(),
+            rust_web: Web::new(Other::ours(Mode::HttpServer)?),
+            python_web: Web::new(python.argument("--http")),
+        })
     }
 }
 
-struct Server {
-    session: Session,
-    _connection: Connection,
-    _child: Child,
+/// Calls that are measured twice: one after the other, and many at once.
+struct Pair {
+    name: String,
+    server: Server,
+    component: &'static str,
+    pace: Pace,
+    in_flight: usize,
+    /// How many exchanges of the floor one call takes.
+    exchanges: u32,
+    floors: Option<[&'static str; 2]>,
+    peers: Vec<[&'static str; 2]>,
 }
 
-async fn connect(other: &Other) -> anyhow::Result<Server> {
-    let mut command = Command::new("bench", other.program.clone(), std::env::current_dir()?);
-    command.arguments.clone_from(&other.arguments);
-    command.environment = environment();
-    let (link, child) = child::spawn(&command, None)?;
-    let connection = peer::connect(link, Router::new(()));
-    let params = InitializeParams {
-        runtime_protocol_version: 1,
-        protocol_prefix: None,
-        runtime: None,
-        max_message_bytes: None,
-        capabilities: None,
+/// The probes of this module.
+pub fn probes(servers: &Servers, effort: Effort) -> Vec<Probe> {
+    let mut pairs = local(servers);
+    let rust = (&servers.rust_web, Pace::Http, 64);
+    let rust_floors = [http::AXUM, http::AXUM_64];
+    let rust_peers = vec![peers::RMCP_HTTP];
+    pairs.extend(web("Rust SDK", rust, rust_floors, rust_peers));
+    let python = (&servers.python_web, Pace::Slow, 32);
+    let python_floors = [http::ASGI, http::ASGI_32];
+    let python_peers = vec![peers::MCP_SSE, peers::MCP_HTTP, peers::GRPC];
+    pairs.extend(web("Python SDK", python, python_floors, python_peers));
+    pairs
+        .into_iter()
+        .flat_map(|pair| pair.probes(effort))
+        .collect()
+}
+
+/// Without a network.
+fn local(servers: &Servers) -> Vec<Pair> {
+    let pair = |name: &str, server, floors, peers| Pair {
+        name: name.to_owned(),
+        server,
+        component: "/echo",
+        pace: Pace::Pipes,
+        in_flight: 64,
+        exchanges: 1,
+        floors,
+        peers,
     };
-    let session = handshake(connection.peer(), params).await?;
-    Ok(Server {
-        session,
-        _connection: connection,
-        _child: child,
+    vec![
+        pair("memory, Rust SDK", Server::Memory, None, vec![]),
+        pair(
+            "stdio, Rust SDK",
+            Server::Stdio(servers.rust.clone()),
+            Some([pipes::BLOCKING, pipes::BLOCKING_PIPELINED]),
+            vec![peers::RMCP_STDIO],
+        ),
+        pair(
+            "stdio, Python SDK",
+            Server::Stdio(servers.python.clone()),
+            Some([pipes::PYTHON, pipes::PYTHON_PIPELINED]),
+            vec![peers::MCP_STDIO],
+        ),
+    ]
+}
+
+/// The three ways over HTTP.
+fn web(
+    sdk: &str,
+    (web, pace, in_flight): (&Web, Pace, usize),
+    floors: [&'static str; 2],
+    peers: Vec<[&'static str; 2]>,
+) -> [Pair; 3] {
+    let ways = [
+        ("HTTP session", Server::Session(web.clone()), "/echo", 1),
+        ("HTTP plain", Server::Single(web.clone()), "/echo", 1),
+        (
+            "HTTP streamable with a call back",
+            Server::Single(web.clone()),
+            "/stored",
+            2,
+        ),
+    ];
+    ways.map(|(way, server, component, exchanges)| Pair {
+        name: format!("{way}, {sdk}"),
+        server,
+        component,
+        pace,
+        in_flight,
+        exchanges,
+        floors: Some(floors),
+        peers: peers.clone(),
     })
 }
 
-struct Calls {
-    name: String,
-    server: Arc<Server>,
-    operations: usize,
-    in_flight: usize,
-    floor: &'static str,
+impl Pair {
+    fn probes(self, effort: Effort) -> [Probe; 2] {
+        // Both use the same connection.
+        let reached = Arc::new(OnceCell::new());
+        let hows = [
+            (1, 0, "round trip".to_owned()),
+            (self.in_flight, 1, format!("{} in flight", self.in_flight)),
+        ];
+        hows.map(|(in_flight, which, how)| {
+            let unit = Unit::of(in_flight);
+            let mut row = Row::new(format!("call: {}, {how}", self.name), unit);
+            if let Some(floors) = self.floors {
+                row = row.against_times(self.exchanges, floors[which]);
+            }
+            row = self
+                .peers
+                .iter()
+                .fold(row, |row, peer| row.against(peer[which]));
+            let operations = effort.operations(self.pace, in_flight);
+            let (server, component) = (self.server.clone(), self.component);
+            let reached = Arc::clone(&reached);
+            Probe::one(row, move || {
+                let (server, reached) = (server.clone(), Arc::clone(&reached));
+                async move {
+                    let peer = peer(&server, &reached).await?;
+                    // In a task of its own, as the engine's runs are, and not on the thread that started the runtime.
+                    let calls = tokio::spawn(calls(peer, component, operations, in_flight));
+                    Ok(unit.figure(calls.await??, operations))
+                }
+            })
+        })
+    }
 }
 
-impl Row for Calls {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn unit(&self) -> Unit {
-        if self.in_flight == 1 {
-            Unit::Microseconds
-        } else {
-            Unit::PerSecond
-        }
-    }
-
-    fn floor(&self) -> Option<&str> {
-        Some(self.floor)
-    }
-
-    fn measure(&mut self) -> BoxFuture<'_, anyhow::Result<f64>> {
-        let unit = self.unit();
-        let (peer, operations, in_flight) = (
-            self.server.session.peer().clone(),
-            self.operations,
-            self.in_flight,
-        );
-        async move {
-            // In a task of its own, as the engine's runs are, and not on the thread that started the runtime.
-            let elapsed = tokio::spawn(calls(peer, operations, in_flight)).await??;
-            Ok(figure(unit, elapsed, operations))
-        }
-        .boxed()
-    }
+/// The peer of a server, which is connected when it is first needed.
+async fn peer(server: &Server, reached: &OnceCell<Reached>) -> anyhow::Result<Peer> {
+    let connect = async || place::reach(&server.place().await?).await;
+    Ok(reached.get_or_try_init(connect).await?.peer())
 }
 
 async fn calls(
     peer: Peer,
+    component: &str,
     operations: usize,
     in_flight: usize,
-) -> anyhow::Result<std::time::Duration> {
-    let params = params();
-    peer.call::<Execute>(&params).await?;
+) -> anyhow::Result<Duration> {
+    let params = params(component, Value::parse(INPUT)?);
+    // Opens the connections that the calls will use.
+    run(&peer, &params, in_flight, in_flight).await?;
     let start = Instant::now();
-    if in_flight == 1 {
-        for _ in 0..operations {
-            peer.call::<Execute>(&params).await?;
-        }
-    } else {
-        let mut calls = stream::iter((0..operations).map(|_| peer.call::<Execute>(&params)))
-            .buffer_unordered(in_flight);
-        while let Some(result) = calls.next().await {
-            result?;
-        }
-    }
+    run(&peer, &params, operations, in_flight).await?;
     Ok(start.elapsed())
 }
 
-fn params() -> ExecuteParams {
+async fn run(
+    peer: &Peer,
+    params: &ExecuteParams,
+    operations: usize,
+    in_flight: usize,
+) -> anyhow::Result<()> {
+    let call = || async {
+        let result = peer.call::<Execute>(params).await?;
+        check(&result)
+    };
+    if in_flight == 1 {
+        for _ in 0..operations {
+            call().await?;
+        }
+        return Ok(());
+    }
+    let mut calls = stream::iter((0..operations).map(|_| call())).buffer_unordered(in_flight);
+    while let Some(result) = calls.next().await {
+        result?;
+    }
+    Ok(())
+}
+
+/// What is fast and wrong is not fast.
+fn check(result: &ExecuteResult) -> anyhow::Result<()> {
+    let ExecuteResult::Output(output) = result else {
+        anyhow::bail!("the component skipped itself");
+    };
+    anyhow::ensure!(
+        output.as_text() == INPUT,
+        "the component returned {output:?}"
+    );
+    Ok(())
+}
+
+/// A call as the engine makes it.
+pub fn params(component: &str, input: Value) -> ExecuteParams {
     ExecuteParams {
-        component: "/echo".into(),
-        input: Value::parse(r#"{"text":"hello","number":1}"#).expect("this is JSON"),
+        component: component.into(),
+        input,
         attempt: Some(1),
         step_id: Some("step".into()),
         run_id: Some("run".into()),

@@ -1,0 +1,165 @@
+//! The tables for people: figures, ratios and targets as Markdown, and where they are kept.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::row::Against;
+use crate::table::Line;
+use crate::table::Table;
+use crate::targets;
+
+/// Where the tables are kept, from the folder of the workspace.
+const RESULTS: &str = "benches/RESULTS.md";
+/// The page that shows them too, between two marks.
+const PAGE: &str = "docs/performance.md";
+const BEGIN: &str = "<!-- figures: written by `cargo xtask bench` -->";
+const END: &str = "<!-- end of figures -->";
+
+/// Groups of rows by how their names begin.
+const GROUPS: [(&str, &str); 7] = [
+    ("floor: ", "Floors: what the machine can do"),
+    ("call: ", "One call"),
+    ("64 MB there and back: ", "A large message"),
+    ("steps: ", "Steps through the whole engine"),
+    ("memory of the runtime: ", "Memory of the runtime"),
+    ("cold start: ", "Cold start"),
+    ("peer: ", "Peers"),
+];
+
+const METHOD: &str = "\
+Every row is measured once a round, all rows in turn, beginning elsewhere in each round and backwards in every other one. Figures are medians over the
+rounds, then the lowest and the highest. A ratio is the median of the ratios round by round, of time (or memory) for one operation: below 1 is
+faster than what it is compared with. Everything runs on one machine, over pipes or loopback; servers are processes of their own; everything in Rust is a release
+build. A floor passes 200 bytes to and fro; a call of ours carries an input of 27 bytes in a request of about 240, its answer has about 110; peers
+carry the same input. Every answer is looked at.";
+
+/// The whole report.
+pub fn markdown(table: &Table, machine: &[(&'static str, String)]) -> anyhow::Result<String> {
+    let mut text = String::from("| | |\n|---|---|\n");
+    for (name, value) in machine {
+        writeln!(text, "| {name} | {value} |")?;
+    }
+    writeln!(text, "\n{METHOD}\n\n## Targets\n")?;
+    writeln!(text, "| what | measured | target | |\n|---|---|---|---|")?;
+    for target in targets::all()? {
+        let verdict = target.judge(table);
+        let what = target.what;
+        writeln!(
+            text,
+            "| {what} | {} | {} | {verdict} |",
+            verdict.measured, verdict.wanted
+        )?;
+    }
+    for (prefix, title) in GROUPS {
+        let lines = table
+            .lines()
+            .filter(|line| line.row.name.starts_with(prefix));
+        let lines: Vec<_> = lines.collect();
+        if !lines.is_empty() {
+            write_group(&mut text, prefix, title, &lines)?;
+        }
+    }
+    Ok(text)
+}
+
+fn write_group(
+    text: &mut String,
+    prefix: &str,
+    title: &str,
+    lines: &[Line<'_>],
+) -> anyhow::Result<()> {
+    writeln!(text, "\n## {title}\n")?;
+    let is_compared = lines.iter().any(|line| !line.row.against.is_empty());
+    match is_compared {
+        true => writeln!(
+            text,
+            "| row | median | lowest to highest | against the floor | against peers |\n|---|--:|--:|---|---|"
+        )?,
+        false => writeln!(text, "| row | median | lowest to highest |\n|---|--:|--:|")?,
+    }
+    for line in lines {
+        let name = line.row.name.trim_start_matches(prefix);
+        let unit = line.row.unit;
+        match line.figures {
+            Ok(figures) => write!(
+                text,
+                "| {name} | {} | {} to {} |",
+                unit.show(figures.median),
+                unit.show(figures.low),
+                unit.show(figures.high)
+            )?,
+            Err(why) => write!(text, "| {name} | – | {} |", one_cell(why))?,
+        }
+        if is_compared {
+            let (peers, floors): (Vec<_>, Vec<_>) = line
+                .ratios
+                .iter()
+                .partition(|(against, _)| against.row.starts_with("peer: "));
+            write!(text, " {} | {} |", ratios(&floors), ratios(&peers))?;
+        }
+        text.push('\n');
+    }
+    Ok(())
+}
+
+fn ratios(ratios: &[&(&Against, f64)]) -> String {
+    let shown = ratios.iter().map(|(against, ratio)| {
+        let name = against.row.split_once(": ").map_or("", |(_, name)| name);
+        let times = match against.times {
+            1 => String::new(),
+            times => format!("{times} of "),
+        };
+        format!("{ratio:.2} × {times}{name}")
+    });
+    shown.collect::<Vec<_>>().join("<br>")
+}
+
+/// Text that stays in its cell.
+fn one_cell(text: &str) -> String {
+    text.replace(['\n', '|'], " ").chars().take(200).collect()
+}
+
+/// Prints to stdout.
+#[expect(clippy::print_stdout, reason = "the report is the result")]
+pub fn print(text: &str) {
+    println!("{text}");
+}
+
+/// Keeps a report where it belongs.
+pub fn write(report: &str) -> anyhow::Result<()> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let workspace = workspace.context("benches is in the workspace")?;
+    let results = format!("# Results\n\nWritten by `cargo xtask bench`.\n\n{report}");
+    std::fs::write(workspace.join(RESULTS), results)
+        .with_context(|| format!("cannot write {RESULTS}"))?;
+    let page = workspace.join(PAGE);
+    let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read {PAGE}"))?;
+    // The page has its own headings around ours.
+    let report = report.replace("\n## ", "\n### ");
+    let text = replaced(&text, &report)
+        .with_context(|| format!("{PAGE} has no marks for the figures: `{BEGIN}` and `{END}`"))?;
+    std::fs::write(&page, text).with_context(|| format!("cannot write {PAGE}"))
+}
+
+/// The page with another report between its marks.
+fn replaced(page: &str, report: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{report}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_keeps_what_is_around_its_figures() {
+        let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = replaced(&page, "new").unwrap();
+        assert_eq!(new, format!("before\n{BEGIN}\n\nnew\n{END}\nafter\n"));
+        assert_eq!(replaced(&new, "new").as_ref(), Some(&new));
+        assert_eq!(replaced("no marks", "new"), None);
+    }
+}
