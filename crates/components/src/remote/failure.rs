@@ -50,7 +50,7 @@ pub(super) fn of_call(plugin: &str, error: CallError) -> Failure {
         }
         CallError::Http(ref failure) => {
             let (class, code) = match failure.kind {
-                Kind::NotSent => (Class::NotSent, ErrorCode::UNAVAILABLE),
+                Kind::NotSent | Kind::WrongInstance => (Class::NotSent, ErrorCode::UNAVAILABLE),
                 Kind::Busy { retry_after } => (Class::Busy { retry_after }, ErrorCode::BUSY),
                 Kind::Unknown => (Class::Unknown, ErrorCode::OUTCOME_UNKNOWN),
                 Kind::Refused => (Class::Refused, ErrorCode::UNAVAILABLE),
@@ -71,6 +71,8 @@ fn answered(error: FlowError) -> Failure {
             retry_after: retry_after(&error),
         },
         Some(ErrorCode::NOT_INITIALIZED) => Class::Refused,
+        // Whoever cancels waits for no answer: the server did it, because it ends or the session does.
+        Some(ErrorCode::CANCELLED) => Class::Unknown,
         _ => Class::Component,
     };
     Failure::new(class, error)

@@ -1,11 +1,18 @@
 //! Why one POST failed, by what its caller can do about it.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use reqwest::header::RETRY_AFTER;
+use rustls::CertificateError;
+
+use crate::error::ErrorCode;
+use crate::error::RpcError;
+use crate::message::Malformed;
+use crate::message::Message;
 
 /// How much of an answer that is no message is shown.
 const SNIPPET_CHARS: usize = 200;
@@ -24,6 +31,8 @@ pub struct Failure {
 pub enum Kind {
     /// The request did not reach the other side: sending it again is safe.
     NotSent,
+    /// It reached another process than the one it was meant for, which did nothing with it.
+    WrongInstance,
     /// The other side has enough to do.
     Busy {
         /// How long it asked to be left alone.
@@ -56,7 +65,35 @@ impl Failure {
         } else {
             Kind::Unknown
         };
-        Failure::new(kind, chain(error))
+        let hint = match certificate_error(error) {
+            Some(CertificateError::UnknownIssuer) => {
+                "; the issuer of the server's certificate is unknown: if you trust it, name its certificate by `tls.ca`"
+            }
+            Some(CertificateError::BadSignature) => {
+                "; the server's certificate is not by the authority in `tls.ca`"
+            }
+            _ => "",
+        };
+        Failure::new(kind, chain(error) + hint)
+    }
+
+    /// Whether a later try may go better.
+    pub(super) fn may_pass(&self) -> bool {
+        !matches!(self.kind, Kind::Refused | Kind::WrongInstance)
+    }
+
+    /// What a status means that says more than the error in its body: where to go instead, and when to come back.
+    pub(super) fn of_refusal(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Self> {
+        let kind = match status.as_u16() {
+            421 => Kind::WrongInstance,
+            429 | 503 => Kind::Busy {
+                retry_after: Some(retry_after(headers)?),
+            },
+            _ => return None,
+        };
+        let error = error_in(body)?;
+        let is_meant = kind == Kind::WrongInstance || error.code == ErrorCode::BUSY;
+        is_meant.then(|| Failure::new(kind, error.message))
     }
 
     /// What a status without a message in the body means.
@@ -65,7 +102,7 @@ impl Failure {
             429 | 503 => Kind::Busy {
                 retry_after: retry_after(headers),
             },
-            421 => Kind::NotSent,
+            421 => Kind::WrongInstance,
             500..=599 => Kind::Unknown,
             _ => Kind::Refused,
         };
@@ -79,6 +116,15 @@ impl Failure {
             kind,
             format!("the server answered {status}{}{hint}", snippet(body)),
         )
+    }
+}
+
+/// The error in a body that holds one.
+pub(super) fn error_in(body: &str) -> Option<RpcError> {
+    match Message::decode(body) {
+        Ok(Message::Response(response)) => response.result.err(),
+        Err(Malformed::Unattributed(error)) => Some(error),
+        _ => None,
     }
 }
 
@@ -102,6 +148,26 @@ pub(super) fn snippet(body: &str) -> String {
         Some((end, _)) => format!(": {}…", &text[..end]),
         None => format!(": {text}"),
     }
+}
+
+/// What is wrong with the server's certificate, if that is what went wrong.
+fn certificate_error(error: &reqwest::Error) -> Option<&CertificateError> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let mut within = cause;
+        // An IO error hides what it was made of from those who ask for its source.
+        while let Some(made_of) = within
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            within = made_of;
+        }
+        if let Some(rustls::Error::InvalidCertificate(why)) = within.downcast_ref() {
+            return Some(why);
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// An error with its causes, and without its URL, which may carry secrets.
@@ -145,7 +211,7 @@ mod tests {
         check(405, None, Kind::Refused, "");
         check(413, None, Kind::Refused, "larger");
         check(415, None, Kind::Refused, "");
-        check(421, None, Kind::NotSent, "");
+        check(421, None, Kind::WrongInstance, "");
         check(429, None, busy(None), "");
         check(429, Some("7"), busy(Some(7)), "");
         check(429, Some(" 7 "), busy(Some(7)), "");

@@ -32,6 +32,7 @@ use crate::link::Ticket;
 use crate::message::Id;
 use crate::message::Malformed;
 use crate::message::Message;
+use crate::transport::http;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 
@@ -113,7 +114,7 @@ impl Shared {
         };
         match posted {
             Ok(Answer::Message(text)) => self.on_answer(&id, &text),
-            Ok(Answer::Stream(stream, instance)) => self.read(&id, *stream, instance).await,
+            Ok(Answer::Stream(stream)) => self.read(&id, *stream).await,
             Ok(Answer::Nothing) => {
                 self.fail(
                     &id,
@@ -159,7 +160,8 @@ impl Shared {
     }
 
     /// Reads the stream of one request until its answer.
-    async fn read(&self, id: &Id, mut stream: events::Stream, instance: Option<String>) {
+    async fn read(&self, id: &Id, mut stream: events::Stream) {
+        let instance = stream.instance().map(str::to_owned);
         loop {
             let event = match stream.next().await {
                 Ok(event) => event,
@@ -200,12 +202,15 @@ impl Shared {
 
     /// Delivers our answer to a server's request, to the very process that asked.
     async fn answer(&self, asked: Asked, body: Vec<u8>) {
-        let Err(failure) = self
-            .exchange
-            .deliver(&self.target, asked.instance.as_deref(), body.into())
-            .await
-        else {
-            return;
+        let instance = asked.instance.as_deref();
+        let delivered = self.exchange.deliver(&self.target, instance, body.into());
+        let failure = match delivered.await {
+            Err(failure) => failure,
+            // Nobody waits for it there, whatever the error says of sessions.
+            Ok(Answer::Message(text)) if http::failure::error_in(&text).is_some() => {
+                Failure::new(Kind::Refused, "the server does not know the request")
+            }
+            Ok(_) => return,
         };
         warn!(%failure, "an answer to a server's request could not be delivered");
         // The component waits for it in vain; so does whoever waits for the component.

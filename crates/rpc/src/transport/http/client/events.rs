@@ -35,16 +35,31 @@ pub(super) enum Opened {
     NotOffered(String),
 }
 
-/// Asks for the stream of events.
+/// Where a stream of events broke off.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The last event that came.
+    pub(super) last_id: String,
+    /// The process that it came from, if it said so: a balancer finds it by that.
+    pub(super) instance: Option<String>,
+}
+
+/// Asks for the stream of events: for a new one, or for the rest of one that broke off.
 pub(super) async fn open(
     exchange: &Exchange,
-    last_event_id: Option<&str>,
+    from: Option<&Place>,
 ) -> Result<Opened, ConnectError> {
-    let response = exchange.get_events(last_event_id).await;
-    let response = response.map_err(|failure| ConnectError {
-        is_permanent: failure.kind == http::Kind::Refused,
-        what: failure.what,
-    })?;
+    let mut response = ask(exchange, from).await?;
+    if let Some(place) = from.filter(|place| place.instance.is_some())
+        && matches!(response.status().as_u16(), 502..=504)
+    {
+        // The balancer cannot reach that process. Any other tells that its sessions are gone, by opening a new one.
+        let anywhere = Place {
+            last_id: place.last_id.clone(),
+            instance: None,
+        };
+        response = ask(exchange, Some(&anywhere)).await?;
+    }
     let status = response.status();
     if status.is_success() && is_type(response.headers(), http::EVENT_STREAM) {
         return Ok(Opened::Stream(Box::new(Stream::of(
@@ -65,6 +80,14 @@ pub(super) async fn open(
     })
 }
 
+async fn ask(exchange: &Exchange, from: Option<&Place>) -> Result<Response, ConnectError> {
+    let response = exchange.get_events(from).await;
+    response.map_err(|failure| ConnectError {
+        is_permanent: failure.kind == http::Kind::Refused,
+        what: failure.what,
+    })
+}
+
 /// One event that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
@@ -80,6 +103,8 @@ pub(super) struct Stream {
     meter: Arc<Mutex<Meter>>,
     /// Told of the first keep-alive.
     begun: Arc<Notify>,
+    /// The process that it comes from, if it said so.
+    instance: Option<String>,
     last_id: Option<String>,
     retry: Option<Duration>,
 }
@@ -97,7 +122,12 @@ struct Meter {
 
 impl Stream {
     pub(super) fn of(response: Response, limit: usize) -> Self {
-        Stream::of_bytes(response.bytes_stream().boxed(), limit)
+        let instance = response.headers().get(http::INSTANCE_HEADER);
+        let instance = instance.and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Stream {
+            instance,
+            ..Stream::of_bytes(response.bytes_stream().boxed(), limit)
+        }
     }
 
     fn of_bytes(bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>, limit: usize) -> Self {
@@ -113,14 +143,23 @@ impl Stream {
             events: SseByteStream::new(bytes),
             meter,
             begun,
+            instance: None,
             last_id: None,
             retry: None,
         }
     }
 
-    /// The id of the last event that had one.
-    pub(super) fn last_id(&self) -> Option<&str> {
-        self.last_id.as_deref()
+    /// The process that it comes from, if it said so.
+    pub(super) fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
+    /// Where it stands, if its events are numbered: it can be taken up there.
+    pub(super) fn place(&self) -> Option<Place> {
+        Some(Place {
+            last_id: self.last_id.clone()?,
+            instance: self.instance.clone(),
+        })
     }
 
     /// How long the server wants to be left alone before a reconnect.
@@ -355,7 +394,7 @@ mod tests {
         let mut stream = Stream::of_bytes(bytes, 1000);
         for expected in [Some("a"), Some("a"), Some("b"), None] {
             stream.next().await.unwrap();
-            assert_eq!(stream.last_id(), expected);
+            assert_eq!(stream.last_id.as_deref(), expected);
             assert_eq!(stream.retry(), Some(Duration::from_millis(1500)));
         }
     }

@@ -23,6 +23,8 @@ use super::endpoint;
 use super::endpoint::OriginPattern;
 use super::endpoint::Target;
 use super::events;
+use super::events::Place;
+use crate::error::ErrorCode;
 use crate::transport::http;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
@@ -74,8 +76,8 @@ pub(super) enum Answer {
     Nothing,
     /// A message.
     Message(String),
-    /// A stream of events; the instance that it comes from, if it said so.
-    Stream(Box<events::Stream>, Option<String>),
+    /// A stream of events.
+    Stream(Box<events::Stream>),
 }
 
 impl Exchange {
@@ -131,10 +133,7 @@ impl Exchange {
     }
 
     /// Asks for the stream of events.
-    pub(super) async fn get_events(
-        &self,
-        last_event_id: Option<&str>,
-    ) -> Result<Response, Failure> {
+    pub(super) async fn get_events(&self, from: Option<&Place>) -> Result<Response, Failure> {
         let asked = endpoint::events(&self.base);
         let mut url = self.now(&asked);
         for _ in 0..MAX_REDIRECTS {
@@ -143,8 +142,11 @@ impl Exchange {
                 .get(url.clone())
                 .headers(self.headers.clone())
                 .header(ACCEPT, http::EVENT_STREAM);
-            if let Some(id) = last_event_id {
-                request = request.header("last-event-id", id);
+            if let Some(place) = from {
+                request = request.header("last-event-id", &place.last_id);
+            }
+            if let Some(instance) = from.and_then(|place| place.instance.as_deref()) {
+                request = request.header(http::INSTANCE_HEADER, instance);
             }
             let response = request.send().await;
             let response = response.map_err(|error| Failure::of_exchange(&error))?;
@@ -177,8 +179,8 @@ impl Exchange {
     ) -> Result<Answer, Failure> {
         let mut wait = FIRST_WAIT;
         for _ in 1..MAX_DELIVERIES {
-            match self.post(target, instance, body.clone()).await {
-                Err(failure) if failure.kind != Kind::Refused => {
+            match self.deliver_once(target, instance, body.clone()).await {
+                Err(failure) if failure.may_pass() => {
                     tracing::debug!(%failure, "not delivered, trying again");
                     tokio::time::sleep(wait).await;
                     wait *= 2;
@@ -186,7 +188,25 @@ impl Exchange {
                 done => return done,
             }
         }
-        self.post(target, instance, body).await
+        self.deliver_once(target, instance, body).await
+    }
+
+    /// Posts what no answer is expected to: an error that comes all the same says that it was not taken.
+    async fn deliver_once(
+        &self,
+        target: &Target,
+        instance: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        match self.post(target, instance, body).await? {
+            Answer::Message(text) => match http::failure::error_in(&text) {
+                Some(error) if error.code != ErrorCode::SESSION_EXPIRED => {
+                    Err(Failure::new(Kind::Refused, error.message))
+                }
+                _ => Ok(Answer::Message(text)),
+            },
+            answer => Ok(answer),
+        }
     }
 
     /// How long to wait for a server that is not there.
@@ -277,20 +297,17 @@ impl Exchange {
         let status = response.status();
         let headers = response.headers().clone();
         if status.is_success() && is_type(&headers, http::EVENT_STREAM) {
-            let instance = headers
-                .get(http::INSTANCE_HEADER)
-                .and_then(|id| id.to_str().ok())
-                .map(str::to_owned);
-            return Ok(Answer::Stream(
-                Box::new(events::Stream::of(response, self.max_message_bytes)),
-                instance,
-            ));
+            let stream = events::Stream::of(response, self.max_message_bytes);
+            return Ok(Answer::Stream(Box::new(stream)));
         }
         let body = self.body(response).await?;
         let has_message =
             is_type(&headers, "application/json") && body.trim_start().starts_with('{');
         if has_message && (status.is_success() || body.contains("\"jsonrpc\"")) {
-            return Ok(Answer::Message(body));
+            return match Failure::of_refusal(status, &headers, &body) {
+                Some(failure) => Err(failure),
+                None => Ok(Answer::Message(body)),
+            };
         }
         if status.is_success() {
             // Some servers answer `""` where an empty body is meant.

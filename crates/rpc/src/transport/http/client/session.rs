@@ -24,6 +24,7 @@ use tracing::warn;
 use super::endpoint::Target;
 use super::events;
 use super::events::Opened;
+use super::events::Place;
 use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::gate::Gate;
@@ -182,9 +183,8 @@ impl Session {
                 }
                 Ok(event) => debug!(kind = event.kind, "an event of an unknown kind ignored"),
                 Err(why) => {
-                    let (last_id, retry) = (stream.last_id().map(str::to_owned), stream.retry());
                     self.is_streaming.send_replace(false);
-                    let resumed = self.resume(last_id.as_deref(), retry, &mut patience, &why);
+                    let resumed = self.resume(stream.place(), stream.retry(), &mut patience, &why);
                     match resumed.await {
                         Ok(resumed) => *stream = resumed,
                         Err(closed) => return closed,
@@ -198,22 +198,25 @@ impl Session {
     /// Opens the stream again where it broke off; only a server that numbers its events can do that.
     async fn resume(
         &self,
-        last_id: Option<&str>,
+        place: Option<Place>,
         retry: Option<Duration>,
         patience: &mut Patience,
         why: &str,
     ) -> Result<events::Stream, Closed> {
-        let Some(last_id) = last_id else {
+        let Some(place) = place else {
             return Err(lost(why));
         };
         debug!(why, "opening the stream of events again");
         while let Some((wait, deadline)) = patience.next(Instant::now(), retry) {
             tokio::time::sleep(wait).await;
-            if let Ok(Ok(Opened::Stream(mut resumed))) =
-                tokio::time::timeout_at(deadline, events::open(&self.exchange, Some(last_id))).await
-                && let Ok(Ok(endpoint)) =
-                    tokio::time::timeout_at(deadline, resumed.endpoint()).await
-            {
+            let opening = events::open(&self.exchange, Some(&place));
+            let mut resumed = match tokio::time::timeout_at(deadline, opening).await {
+                Ok(Ok(Opened::Stream(resumed))) => resumed,
+                // Where the process is gone for good, another answers in its place and says so.
+                Ok(Err(error)) if error.is_permanent => return Err(lost(&error.what)),
+                _ => continue,
+            };
+            if let Ok(Ok(endpoint)) = tokio::time::timeout_at(deadline, resumed.endpoint()).await {
                 // Another endpoint is another session: ours is gone, with all it was asked.
                 return if endpoint == self.endpoint {
                     Ok(*resumed)
@@ -302,12 +305,20 @@ impl Session {
         match posted {
             Ok(Answer::Nothing) => {}
             Ok(Answer::Message(text)) => self.on_answer(id, &text),
-            Ok(Answer::Stream(mut stream, _)) => {
+            Ok(Answer::Stream(mut stream)) => {
                 while let Ok(event) = stream.next().await {
                     self.arrive_text(&event.data);
                 }
             }
-            Err(failure) => self.fail(id, failure),
+            Err(failure) => {
+                let is_gone = failure.kind == Kind::WrongInstance;
+                let why = is_gone.then(|| lost(&failure.what));
+                self.fail(id, failure);
+                // The process that knows the session cannot be reached any more.
+                if let Some(why) = why {
+                    self.arrive(Arrival::Ended(why));
+                }
+            }
         }
     }
 
