@@ -53,6 +53,34 @@ pub fn stepflow() -> PathBuf {
     built("stepflow", "stepflow")
 }
 
+/// Says that tests which need nginx are passed over where there is none.
+const WITHOUT_NGINX: &str = "STEPFLOW_WITHOUT_NGINX";
+
+/// The system's nginx, or the one that `cargo xtask setup` unpacked; `None` where the environment says to do without.
+#[expect(
+    clippy::print_stdout,
+    reason = "what is passed over is said to whoever reads the output of a test"
+)]
+pub fn nginx() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"].map(PathBuf::from))
+        .chain([workspace().join("target/nginx/usr/sbin")]);
+    let found = folders
+        .map(|folder| folder.join("nginx"))
+        .find(|program| program.is_file());
+    if found.is_none() && std::env::var_os(WITHOUT_NGINX).is_some() {
+        println!("passed over: there is no nginx, and {WITHOUT_NGINX} is set");
+        return None;
+    }
+    assert!(
+        found.is_some(),
+        "there is no nginx: run `cargo xtask setup`, or install it (Debian: apt-get install nginx; macOS: brew install nginx); \
+         {WITHOUT_NGINX}=1 passes the tests over that need it"
+    );
+    found
+}
+
 /// A program of the workspace: cargo puts tests into a folder below the one of the programs.
 fn built(name: &str, package: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test knows its own program");

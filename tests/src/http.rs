@@ -43,10 +43,22 @@ impl Server {
 
     /// Starts a server at a port; waits until it says where it is.
     pub async fn start_at(port: u16, program: Program, home: &Path, mark: &Mark) -> Server {
+        Server::start_with(port, program, &[], home, mark).await
+    }
+
+    /// The same with options that both SDKs know, such as `--instance-id`.
+    pub async fn start_with(
+        port: u16,
+        program: Program,
+        options: &[&str],
+        home: &Path,
+        mark: &Mark,
+    ) -> Server {
         let (path, arguments) = command(program, port);
         let mut command = Command::new(path);
         command
             .args(arguments)
+            .args(options)
             .current_dir(environment::workspace().join("tests/servers"))
             .env_clear()
             .envs(runtime::variables(home, mark))
@@ -79,6 +91,11 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it was not waited for before")
+    }
+
     /// The port of its URL.
     pub fn port(&self) -> u16 {
         port(&self.url)
@@ -100,8 +117,7 @@ impl Server {
     }
 
     async fn end(mut self, signal: Signal) -> ExitStatus {
-        let pid = self.child.id().expect("it was not waited for before");
-        process::kill(pid, signal);
+        process::kill(self.pid(), signal);
         let status = soon("the server's end", self.child.wait()).await.unwrap();
         soon("the end of its stderr", self.reading).await.unwrap();
         status

@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //!
+//! - [`balancer`]: a real nginx in front of two servers
 //! - [`environment`]: where the programs are that tests start
 //! - [`front`]: the Rust server over HTTP in this process, with layers of a test in front of it
 //! - [`gate`]: a meeting point of a test and a component, whatever process that runs in
@@ -12,6 +13,7 @@
 //! - [`proxy`]: a TCP proxy that cuts, delays and holds back
 //! - [`runtime`]: plugins and an engine around them
 //! - [`server`]: the components of the test server in Rust; `servers/test_server.py` has the same in Python
+//! - [`tls`]: an authority of the test's own, and a TLS front in front of a server
 //! - [`wire`]: a connection to a test server, over each transport
 
 #![expect(
@@ -19,6 +21,7 @@
     reason = "a fixture that cannot be had is reported by its panic"
 )]
 
+pub mod balancer;
 pub mod environment;
 pub mod front;
 pub mod gate;
@@ -28,6 +31,7 @@ pub mod program;
 pub mod proxy;
 pub mod runtime;
 pub mod server;
+pub mod tls;
 pub mod wire;
 
 use std::time::Duration;

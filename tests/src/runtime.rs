@@ -172,6 +172,12 @@ impl Setup {
         http::Server::start(program, self.home.path(), &self.mark).await
     }
 
+    /// Starts one of several processes of a server, under a name.
+    pub async fn replica(&self, program: Program, name: &str) -> http::Server {
+        let options = ["--instance-id", name];
+        http::Server::start_with(0, program, &options, self.home.path(), &self.mark).await
+    }
+
     /// Sets what to do about inputs and outputs that do not fit.
     #[must_use]
     pub fn validate(mut self, validate: options::Validate) -> Self {

@@ -1,5 +1,6 @@
 //! The legs of `cargo xtask test`: what is checked, in which order, and the table at the end.
 
+use crate::nginx;
 use crate::python::{self, Environment};
 use crate::run;
 use crate::tidy;
@@ -8,10 +9,10 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use std::time::{Duration, Instant};
 
-/// Folders that hold Python files.
 /// The seed of inputs made by chance.
 const SEED: &str = "20261121";
 
+/// Folders that hold Python files.
 const PYTHON_FOLDERS: [&str; 4] = [PYTHON_SDK, "docs", "examples", "tests"];
 
 /// Which legs to run, and how.
@@ -32,7 +33,7 @@ enum Leg {
     Fmt,
     /// What the compiler cannot check
     Tidy,
-    /// The Python environments
+    /// What the others need: the Python environments, nginx
     Setup,
     /// Lints of the Python sources, and their format
     Ruff,
@@ -57,7 +58,7 @@ impl Leg {
                 .args(["fmt", "--all", "--check"])
                 .run(),
             Self::Tidy => tidy::report(workspace),
-            Self::Setup => python::set_up(workspace, Environment::ALL),
+            Self::Setup => set_up(workspace),
             Self::Ruff => ruff(workspace),
             Self::Pyright => run::venv_program(workspace, "pyright")
                 .folder(workspace.path(PYTHON_SDK))
@@ -103,6 +104,13 @@ impl Leg {
         self.to_possible_value()
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
+}
+
+/// Makes everything that the legs need and cargo does not bring.
+pub fn set_up(workspace: &Workspace) -> Result<()> {
+    python::set_up(workspace, Environment::ALL)?;
+    nginx::set_up(workspace);
+    Ok(())
 }
 
 /// Runs the chosen legs and prints how each went.

@@ -8,6 +8,7 @@
 mod demo;
 mod legs;
 mod metadata;
+mod nginx;
 mod python;
 mod run;
 mod tidy;
@@ -32,7 +33,7 @@ enum Verb {
     Test(legs::Selection),
     /// Sets everything up and runs the example flow; its result is on stdout
     Demo(demo::Options),
-    /// Creates the Python environments under target/, unless they are up to date
+    /// Creates what the tests need under target/, unless it is there: Python environments, nginx
     Setup,
     /// Checks what the compiler cannot: arrows, manifests, licences, sources
     Tidy,
@@ -66,7 +67,7 @@ fn perform(verb: Verb) -> Result<()> {
     match verb {
         Verb::Test(selection) => legs::run(&workspace, &selection),
         Verb::Demo(options) => demo::run(&workspace, &options),
-        Verb::Setup => python::set_up(&workspace, python::Environment::ALL),
+        Verb::Setup => legs::set_up(&workspace),
         Verb::Tidy => tidy::report(&workspace),
         Verb::Docs => {
             python::set_up(&workspace, &[python::Environment::Project])?;

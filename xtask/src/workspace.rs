@@ -26,6 +26,8 @@ pub const DEMO_INPUT: &str = "examples/hello/input.json";
 pub const VENV: &str = "target/venv";
 /// The environment of the published SDK, which must keep working unmodified.
 pub const VENV_PUBLISHED: &str = "target/venv-published";
+/// The nginx of the tests, where the system has none.
+pub const NGINX: &str = "target/nginx";
 
 /// The checkout that the chores work on.
 #[derive(Debug, Clone)]

@@ -5,11 +5,15 @@
     reason = "a test may unwrap: its panic is its report"
 )]
 
+mod balancer;
+mod connections;
 mod faults;
 mod isolation;
 mod negotiation;
+mod passing;
 mod proxies;
 mod published;
+mod tls;
 
 use std::time::Instant;
 
