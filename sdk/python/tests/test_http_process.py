@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from http_process import Process, run
 from http_runtime import BOTH, Later, Session, call, served
 from runtime import PATIENCE
+from stepflow_sdk.transport.http import command
 
 SOURCE = """
 import sys, threading
@@ -120,6 +122,25 @@ def test_a_port_that_is_taken(tmp_path):
     assert it.returncode == 2
     assert f"port {server.port}" in it.stderr
     assert "--port 0" in it.stderr
+
+
+def test_every_address_of_the_hosts_name_is_listened_on(monkeypatch):
+    # As localhost may be: two addresses, of which clients take either one first.
+    def two(_host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command.socket, "getaddrinfo", two)
+        sockets = command._listen("twofold", 0)
+    try:
+        names = [it.getsockname() for it in sockets]
+        assert [address for address, _ in names] == ["127.0.0.2", "127.0.0.1"]
+        assert len({port for _, port in names}) == 1
+        for name in names:
+            socket.create_connection(name, timeout=PATIENCE).close()
+    finally:
+        for it in sockets:
+            it.close()
 
 
 def test_without_the_extra_the_hint_says_how_to_install_it(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -30,7 +31,7 @@ def chatter(n: int, context: SyncContext) -> int:
 
 @pytest.fixture(scope="module")
 def server():
-    with served(echo, put, put_async, chatter) as it:
+    with served(echo, put, put_async, chatter, hasty) as it:
         yield it
 
 
@@ -93,6 +94,24 @@ def test_call_backs_come_as_events_and_answers_by_post(server, component):
         assert called.result()["result"] == {"output": "b"}
         # Late: nobody waits for it any more.
         assert session.post(id=asked["id"], result={"blob_id": "c"}) == (202, None)
+
+
+async def hasty(input, context: Context):
+    background.append(asyncio.ensure_future(context.put_blob(input)))
+    await asyncio.sleep(0)
+    return "done"
+
+
+background: list[asyncio.Future[str]] = []
+
+
+def test_a_call_back_may_be_answered_after_its_call(server):
+    with Session(server) as session:
+        assert session.call("/hasty", [1])["result"] == {"output": "done"}
+        asked = session.message()
+        assert asked["method"] == "blobs/put"
+        assert session.post(id=asked["id"], result={"blob_id": "b"}) == (202, None)
+        assert session.call("/echo", 2)["result"] == {"output": 2}
 
 
 def test_sessions_with_the_same_ids_do_not_meet(server):
