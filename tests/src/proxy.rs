@@ -33,6 +33,17 @@ pub struct Faults {
     pub crumble: u64,
 }
 
+/// Words in the heads of requests that become others of the same length.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    /// What stands there.
+    pub from: &'static str,
+    /// What stands there instead.
+    pub to: &'static str,
+    /// In how many requests.
+    pub most: usize,
+}
+
 /// A proxy; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
@@ -49,6 +60,7 @@ struct Shared {
     state: Mutex<u64>,
     n_cut: AtomicUsize,
     lines: Mutex<Vec<Arc<Line>>>,
+    rewrite: Mutex<Option<Rewrite>>,
 }
 
 /// One connection through the proxy.
@@ -79,6 +91,7 @@ impl Proxy {
             state: Mutex::new(faults.seed | 1),
             n_cut: AtomicUsize::new(0),
             lines: Mutex::default(),
+            rewrite: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         let task = tokio::spawn(async move {
@@ -96,6 +109,12 @@ impl Proxy {
             it.is_stream.load(Ordering::Relaxed) && !it.is_cut.load(Ordering::Relaxed)
         });
         streams.map(|line| self.shared.cut(line)).count()
+    }
+
+    /// Changes words in the heads of the next requests that have them.
+    pub fn rewrite(&self, rewrite: Rewrite) {
+        assert_eq!(rewrite.from.len(), rewrite.to.len());
+        *self.shared.rewrite.lock().unwrap() = Some(rewrite);
     }
 
     /// How many connections were cut.
@@ -146,6 +165,7 @@ impl Shared {
             if piece.starts_with(b"GET ") || piece.starts_with(b"POST ") {
                 let is_stream = piece.starts_with(b"GET ");
                 line.is_stream.store(is_stream, Ordering::Relaxed);
+                self.rewrite(&mut piece[..size]);
             }
             let mut size = size;
             match self.fate() {
@@ -171,6 +191,21 @@ impl Shared {
             if to.write_all(&piece[..size]).await.is_err() {
                 return self.cut(line);
             }
+        }
+    }
+
+    /// Changes the head of a request, which comes in one piece.
+    fn rewrite(&self, piece: &mut [u8]) {
+        let mut rewrite = self.rewrite.lock().unwrap();
+        let Some(Rewrite { from, to, most }) = rewrite.as_mut().filter(|it| it.most > 0) else {
+            return;
+        };
+        let found = piece
+            .windows(from.len())
+            .position(|it| it == from.as_bytes());
+        if let Some(place) = found {
+            piece[place..place + from.len()].copy_from_slice(to.as_bytes());
+            *most -= 1;
         }
     }
 

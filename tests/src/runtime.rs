@@ -200,6 +200,8 @@ impl Setup {
         options.retry.transport_max_retries = self.transport_max_retries;
         options.retry.transport.min_delay = Duration::from_millis(5);
         options.retry.transport.max_delay = Duration::from_millis(20);
+        options.retry.busy.min_delay = Duration::from_millis(5);
+        options.retry.busy.max_delay = Duration::from_millis(20);
         let components: Arc<dyn Components> = Arc::new(plugins.clone());
         Runtime {
             engine: Engine::new(store.clone(), components, options),

@@ -40,10 +40,20 @@ use crate::front;
 use crate::front::Front;
 use crate::http;
 use crate::process::Mark;
+use crate::proxy::Faults;
+use crate::proxy::Proxy;
+use crate::proxy::Rewrite;
 use crate::runtime;
 use crate::runtime::Program;
 use crate::server;
 use crate::soon;
+
+/// What a proxy does to requests that lets no stream through: nobody seems to want one.
+const NO_STREAMS: Rewrite = Rewrite {
+    from: "text/event-stream",
+    to: "text/no-streaming",
+    most: usize::MAX,
+};
 
 /// Every way to reach a test server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +74,8 @@ pub enum Transport {
     PythonOverStreams,
     /// The Rust server over HTTP, which may answer and nothing else.
     RustOverPosts,
+    /// The Python server over HTTP, which may answer and nothing else.
+    PythonOverPosts,
 }
 
 impl Transport {
@@ -74,6 +86,7 @@ impl Transport {
             Transport::PythonOverStdio
                 | Transport::PythonOverSession
                 | Transport::PythonOverStreams
+                | Transport::PythonOverPosts
         )
     }
 
@@ -89,7 +102,10 @@ impl Transport {
     pub fn is_stateless(self) -> bool {
         matches!(
             self,
-            Transport::RustOverStreams | Transport::PythonOverStreams | Transport::RustOverPosts
+            Transport::RustOverStreams
+                | Transport::PythonOverStreams
+                | Transport::RustOverPosts
+                | Transport::PythonOverPosts
         )
     }
 
@@ -122,6 +138,14 @@ impl Transport {
                 let connected = connect(&front.url, SessionMode::Auto).await;
                 assert_eq!(connected.mode, client::Mode::Direct);
                 (connected.link, Running::Front(front))
+            }
+            Transport::PythonOverPosts => {
+                let server = http::Server::start(Program::Python, home.path(), &mark).await;
+                let proxy = Proxy::start(&server.url, Faults::default()).await;
+                proxy.rewrite(NO_STREAMS);
+                let connected = connect(&proxy.url, SessionMode::Auto).await;
+                assert_eq!(connected.mode, client::Mode::Direct);
+                (connected.link, Running::Behind(proxy, server))
             }
         };
         Wire {
@@ -168,6 +192,7 @@ enum Running {
     Child(Child),
     Server(http::Server),
     Front(Front),
+    Behind(Proxy, http::Server),
 }
 
 /// An open link, before anything was said.
@@ -418,6 +443,10 @@ impl End {
                 server.stop().await;
             }
             Running::Front(front) => front.stop().await,
+            Running::Behind(proxy, server) => {
+                drop(proxy);
+                server.stop().await;
+            }
         }
         self.mark.all_gone().await;
     }

@@ -56,7 +56,8 @@ macro_rules! over_every_transport {
             { $($connected)* $($calling_back)* } { $($raw)* }
         }
         over_every_transport! { @whole {
-            [rust_over_posts RustOverPosts] }
+            [rust_over_posts RustOverPosts]
+            [python_over_posts PythonOverPosts] }
             { $($connected)* } { $($raw)* }
         }
     };
@@ -135,13 +136,16 @@ async fn the_end_of_a_connection_wakes_its_callers() {
 // req: http.no-back-channel
 #[tokio::test]
 async fn where_there_is_no_way_back_a_call_back_fails_at_once() {
-    let session = Transport::RustOverPosts.open().await.connect().await;
-    let error = session.error("/blob", value(r#"{"data":1}"#)).await;
-    assert!(error.message.contains("back channel"), "{error}");
-    assert_eq!(
-        session.output("/tell", value(r#"{"count":3}"#)).await,
-        value("3")
-    );
-    assert_eq!(session.told(), Vec::<String>::new());
-    session.end().await;
+    for transport in [Transport::RustOverPosts, Transport::PythonOverPosts] {
+        let session = transport.open().await.connect().await;
+        let error = session.error("/blob", value(r#"{"data":1}"#)).await;
+        assert!(
+            error.message.contains("back channel"),
+            "{transport:?}: {error}"
+        );
+        let told = session.output("/tell", value(r#"{"count":3}"#)).await;
+        assert_eq!(told, value("3"));
+        assert_eq!(session.told(), Vec::<String>::new());
+        session.end().await;
+    }
 }

@@ -6,8 +6,10 @@
 )]
 
 mod balancer;
+mod busy;
 mod connections;
 mod faults;
+mod instances;
 mod isolation;
 mod negotiation;
 mod passing;
