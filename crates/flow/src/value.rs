@@ -355,7 +355,7 @@ fn without_white_space(text: &str) -> String {
 
 impl From<Box<RawValue>> for Value {
     fn from(raw: Box<RawValue>) -> Value {
-        if !raw.get().bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        if memchr::memchr2(b'\n', b'\r', raw.get().as_bytes()).is_none() {
             return Value::whole(raw);
         }
         let compact = without_white_space(raw.get());

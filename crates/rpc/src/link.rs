@@ -2,8 +2,16 @@
 //! and whether requests can go back. Sessions, reconnects and negotiation live behind it; this side never hears of them.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
 
+use futures_util::FutureExt;
+use futures_util::Stream;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -64,6 +72,68 @@ pub enum Arrival {
     },
     /// The link is over.
     Ended(Closed),
+}
+
+/// Arrivals until they end by themselves or a future says why they are over, whichever comes first.
+pub(crate) struct Ending<S> {
+    arrivals: S,
+    /// Asked before every arrival, so that nobody who goes on talking can put it off. Gone when the last was delivered.
+    end: Option<BoxFuture<'static, Closed>>,
+    explain: Option<Explain>,
+    is_over: bool,
+}
+
+/// Finds out more about an end than the arrivals themselves could tell.
+type Explain = Box<dyn FnOnce(Closed) -> BoxFuture<'static, Closed> + Send>;
+
+impl<S> Ending<S> {
+    pub(crate) fn new(arrivals: S, end: impl Future<Output = Closed> + Send + 'static) -> Self {
+        Ending {
+            arrivals,
+            end: Some(end.boxed()),
+            explain: None,
+            is_over: false,
+        }
+    }
+
+    /// Has somebody look into the end of the arrivals before it is told.
+    pub(crate) fn explained(
+        mut self,
+        explain: impl FnOnce(Closed) -> BoxFuture<'static, Closed> + Send + 'static,
+    ) -> Self {
+        self.explain = Some(Box::new(explain));
+        self
+    }
+}
+
+impl<S: Stream<Item = Arrival> + Unpin> Stream for Ending<S> {
+    type Item = Arrival;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arrival>> {
+        let this = &mut *self;
+        loop {
+            let Some(end) = &mut this.end else {
+                return Poll::Ready(None);
+            };
+            if let Poll::Ready(why) = end.poll_unpin(context) {
+                this.end = None;
+                return Poll::Ready(Some(Arrival::Ended(why)));
+            }
+            if this.is_over {
+                return Poll::Pending;
+            }
+            let why = match ready!(this.arrivals.poll_next_unpin(context)) {
+                Some(Arrival::Ended(why)) => why,
+                None => Closed::ByPeer,
+                arrival => return Poll::Ready(arrival),
+            };
+            this.is_over = true;
+            this.end = Some(match this.explain.take() {
+                Some(explain) => explain(why),
+                None => std::future::ready(why).boxed(),
+            });
+        }
+    }
 }
 
 /// The position of a message in a link's outgoing order; later messages have greater tickets.

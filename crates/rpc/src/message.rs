@@ -7,6 +7,7 @@ mod salvage;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::Deserializer;
@@ -21,6 +22,9 @@ pub use salvage::salvage;
 /// The longest id: ids are echoed, and must not be a way to make answers larger than what they answer.
 const MAX_ID_BYTES: usize = 1024;
 
+/// What the envelope takes besides id, method and body, give or take a few.
+const ENVELOPE_BYTES: usize = 64;
+
 /// JSON text that is passed on as it came, without building a tree.
 pub type Json = Box<RawValue>;
 
@@ -30,7 +34,7 @@ pub enum Id {
     /// An integer id.
     Number(i64),
     /// A string id; ours are UUIDv7 texts.
-    String(Box<str>),
+    String(Arc<str>),
 }
 
 impl From<&str> for Id {
@@ -192,53 +196,65 @@ impl Message {
 
     /// Appends the message's text: one line unless `params` holds line breaks of its own.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (head, body, tail) = self.parts();
-        out.reserve(head.len() + body.len() + tail.len());
-        out.extend_from_slice(head.as_bytes());
+        let (body, tail) = self.body();
+        out.reserve(self.size());
+        self.push_head(out);
         out.extend_from_slice(body.as_bytes());
         out.extend_from_slice(tail.as_bytes());
     }
 
     /// The message's text in three pieces, so that a large body can be written without being copied.
-    pub fn parts(&self) -> (String, Cow<'_, str>, &'static str) {
-        match self {
-            Message::Request(request) => (
-                head(Some(&request.id), Some(&request.method), "params"),
-                Cow::Borrowed(request.params.get()),
-                "}",
-            ),
-            Message::Notification(notification) => (
-                head(None, Some(&notification.method), "params"),
-                Cow::Borrowed(notification.params.get()),
-                "}",
-            ),
-            Message::Response(Response {
-                id,
-                result: Ok(result),
-            }) => (
-                head(Some(id), None, "result"),
-                Cow::Borrowed(result.get()),
-                "}",
-            ),
-            Message::Response(Response {
-                id,
-                result: Err(error),
-            }) => (
-                head(Some(id), None, "error"),
-                Cow::Owned(error.to_json()),
-                "}",
-            ),
+    pub fn parts(&self) -> (Vec<u8>, Cow<'_, str>, &'static str) {
+        let mut head = Vec::with_capacity(2 * ENVELOPE_BYTES);
+        self.push_head(&mut head);
+        let (body, tail) = self.body();
+        (head, body, tail)
+    }
+
+    fn body(&self) -> (Cow<'_, str>, &'static str) {
+        let body = match self {
+            Message::Request(request) => Cow::Borrowed(request.params.get()),
+            Message::Notification(notification) => Cow::Borrowed(notification.params.get()),
+            Message::Response(response) => match &response.result {
+                Ok(result) => Cow::Borrowed(result.get()),
+                Err(error) => Cow::Owned(error.to_json()),
+            },
+        };
+        (body, "}")
+    }
+
+    /// Everything before the body.
+    fn push_head(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"jsonrpc":"2.0""#);
+        let (id, method, body) = match self {
+            Message::Request(it) => (Some(&it.id), Some(&it.method), "params"),
+            Message::Notification(it) => (None, Some(&it.method), "params"),
+            Message::Response(it) if it.result.is_ok() => (Some(&it.id), None, "result"),
+            Message::Response(it) => (Some(&it.id), None, "error"),
+        };
+        if let Some(id) = id {
+            out.extend_from_slice(br#","id":"#);
+            match id {
+                Id::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+                Id::String(text) => push_string(out, text),
+            }
         }
+        if let Some(method) = method {
+            out.extend_from_slice(br#","method":"#);
+            push_string(out, method);
+        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(b"\":");
     }
 
     /// How many bytes [`Message::encode`] would write, give or take a few for escapes.
     pub fn size(&self) -> usize {
-        const ENVELOPE: usize = 64;
         let id = |id: &Id| match id {
             Id::Number(_) => 20,
             Id::String(text) => text.len(),
         };
-        ENVELOPE
+        ENVELOPE_BYTES
             + match self {
                 Message::Request(it) => id(&it.id) + it.method.len() + it.params.get().len(),
                 Message::Notification(it) => it.method.len() + it.params.get().len(),
@@ -253,38 +269,14 @@ impl Message {
     }
 }
 
-fn head(id: Option<&Id>, method: Option<&str>, body: &str) -> String {
-    let mut out = String::with_capacity(128);
-    out.push_str(r#"{"jsonrpc":"2.0""#);
-    match id {
-        Some(Id::Number(number)) => {
-            out.push_str(r#","id":"#);
-            out.push_str(&number.to_string());
-        }
-        Some(Id::String(text)) => {
-            out.push_str(r#","id":"#);
-            push_string(&mut out, text);
-        }
-        None => {}
-    }
-    if let Some(method) = method {
-        out.push_str(r#","method":"#);
-        push_string(&mut out, method);
-    }
-    out.push_str(",\"");
-    out.push_str(body);
-    out.push_str("\":");
-    out
-}
-
-fn push_string(out: &mut String, text: &str) {
+fn push_string(out: &mut Vec<u8>, text: &str) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
     } else {
-        out.push_str(&serde_json::to_string(text).expect("a string is always JSON"));
+        serde_json::to_writer(out, text).expect("a string is always JSON, and memory takes it");
     }
 }
 

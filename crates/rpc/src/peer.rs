@@ -352,7 +352,8 @@ async fn read(
 }
 
 fn next_id() -> Id {
-    Id::String(Uuid::now_v7().to_string().into_boxed_str())
+    let mut text = Uuid::encode_buffer();
+    Id::from(&*Uuid::now_v7().hyphenated().encode_lower(&mut text))
 }
 
 impl Shared {

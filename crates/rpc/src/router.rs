@@ -177,13 +177,12 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         let handler = Arc::new(handler);
         let erased: Handler<S> = Arc::new(move |call, params| {
             let handler = Arc::clone(&handler);
-            async move {
+            caught(async move {
                 let params = parse::<M::Params>(&params)?;
                 let result = handler(call, params).await?;
                 to_raw_value(&result)
                     .map_err(|error| RpcError::internal(format!("the result is not JSON: {error}")))
-            }
-            .boxed()
+            })
         });
         self.table().methods.insert(M::NAME, erased);
         self
@@ -196,7 +195,11 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         F: Fn(Call<S>, Json) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Json, RpcError>> + Send + 'static,
     {
-        self.table().fallback = Some(Arc::new(move |call, params| handler(call, params).boxed()));
+        let handler = Arc::new(handler);
+        self.table().fallback = Some(Arc::new(move |call, params| {
+            let handler = Arc::clone(&handler);
+            caught(async move { handler(call, params).await })
+        }));
         self
     }
 
@@ -256,12 +259,7 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
             peer,
             id: Some(id),
         };
-        let handler = Arc::clone(handler);
-        // The handler itself, not only its future, may panic: both run inside.
-        AssertUnwindSafe(async move { handler(call, params).await })
-            .catch_unwind()
-            .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
-            .boxed()
+        handler(call, params)
     }
 
     fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json) {
@@ -286,6 +284,16 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
     fn max_concurrency(&self) -> usize {
         self.table.concurrency
     }
+}
+
+/// Turns a panic into an answer. The handler itself, not only its future, may panic: it is to be called inside.
+fn caught(
+    answer: impl Future<Output = Result<Json, RpcError>> + Send + 'static,
+) -> BoxFuture<'static, Result<Json, RpcError>> {
+    AssertUnwindSafe(answer)
+        .catch_unwind()
+        .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
+        .boxed()
 }
 
 /// Reads params; where they do not fit, reads them again with the path of the offending field.

@@ -33,7 +33,8 @@ struct Waiter {
 
 #[derive(Default)]
 struct Table {
-    waiters: HashMap<Id, Waiter>,
+    /// The ids are our own, so nobody can choose them to collide.
+    waiters: HashMap<Id, Waiter, foldhash::fast::RandomState>,
     closed: Option<Closed>,
 }
 

@@ -13,9 +13,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-use futures_util::stream::BoxStream;
+use futures_util::FutureExt;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use tokio::io::AsyncBufReadExt;
@@ -23,12 +21,11 @@ use tokio::io::BufReader;
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines;
 use crate::error::Closed;
-use crate::link::Arrival;
+use crate::link::Ending;
 use crate::link::Link;
 use crate::link::Outgoing;
 pub use command::Command;
@@ -170,14 +167,17 @@ fn ended_by_exit(
     exited: watch::Receiver<Option<Arc<Exit>>>,
     stop: CancellationToken,
 ) -> Link {
-    let reading = Reading {
-        incoming: link.incoming,
-        exited,
-        stop,
-        until: None,
+    let exit = exit_of(exited.clone());
+    let end = async move {
+        let exit = exit.await;
+        // A grandchild may hold stdout open for ever, and go on talking: what the process itself wrote is given time to
+        // be read, and no more than that.
+        tokio::time::sleep(LAST_WORDS).await;
+        Closed::Exited(exit)
     };
-    let incoming = stream::unfold(Some(reading), |reading| async {
-        Some(reading?.step().await)
+    let incoming = Ending::new(link.incoming, end).explained(move |why| match why {
+        Closed::ByPeer | Closed::Io(_) => why_ended(why, exited, stop).boxed(),
+        why => std::future::ready(why).boxed(),
     });
     Link {
         incoming: Box::pin(incoming),
@@ -185,62 +185,17 @@ fn ended_by_exit(
     }
 }
 
-struct Reading {
-    incoming: BoxStream<'static, Arrival>,
+/// A process that closed its stdout is about to end. One that does not is of no use any more, and is ended.
+async fn why_ended(
+    why: Closed,
     exited: watch::Receiver<Option<Arc<Exit>>>,
     stop: CancellationToken,
-    /// Until when what was written before the exit may still arrive.
-    until: Option<Instant>,
-}
-
-impl Reading {
-    async fn step(mut self) -> (Arrival, Option<Self>) {
-        if let Some(exit) = self.overdue() {
-            return (Arrival::Ended(Closed::Exited(exit)), None);
-        }
-        let Reading {
-            incoming,
-            exited,
-            until,
-            ..
-        } = &mut self;
-        let arrival = tokio::select! {
-            biased;
-            arrival = incoming.next() => arrival.unwrap_or(Arrival::Ended(Closed::ByPeer)),
-            exit = async {
-                let exit = exit_of(exited.clone()).await;
-                let until = *until.get_or_insert_with(|| Instant::now() + LAST_WORDS);
-                tokio::time::sleep_until(until).await;
-                exit
-            } => Arrival::Ended(Closed::Exited(exit)),
-        };
-        match arrival {
-            Arrival::Ended(why @ (Closed::ByPeer | Closed::Io(_))) => {
-                (Arrival::Ended(self.why_ended(why).await), None)
-            }
-            Arrival::Ended(why) => (Arrival::Ended(why), None),
-            arrival => (arrival, Some(self)),
-        }
-    }
-
-    /// A grandchild may hold stdout open for ever, and go on talking: what the process itself wrote is given time to be
-    /// read, and no more than that.
-    fn overdue(&mut self) -> Option<Arc<Exit>> {
-        let exit = self.exited.borrow().clone()?;
-        let until = *self
-            .until
-            .get_or_insert_with(|| Instant::now() + LAST_WORDS);
-        (Instant::now() >= until).then_some(exit)
-    }
-
-    /// A process that closed its stdout is about to end. One that does not is of no use any more, and is ended.
-    async fn why_ended(self, why: Closed) -> Closed {
-        match tokio::time::timeout(LAST_WORDS, exit_of(self.exited)).await {
-            Ok(exit) => Closed::Exited(exit),
-            Err(_) => {
-                self.stop.cancel();
-                why
-            }
+) -> Closed {
+    match tokio::time::timeout(LAST_WORDS, exit_of(exited)).await {
+        Ok(exit) => Closed::Exited(exit),
+        Err(_) => {
+            stop.cancel();
+            why
         }
     }
 }

@@ -5,19 +5,23 @@ mod outbox;
 mod reader;
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
 use crate::error::Closed;
-use crate::link::Arrival;
+use crate::link::Ending;
 use crate::link::Link;
-use crate::link::Outgoing;
 use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
 use outbox::Outbox;
 pub use reader::LineReader;
+
+/// How long answers may still arrive after writing failed, before the link counts as ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Told of what is no message: a line the program printed, bytes that are no text.
 pub trait Noise: Send + Sync + 'static {
@@ -71,47 +75,28 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let outbox = Arc::new(Outbox::default());
-    tokio::spawn(outbox::write(Arc::clone(&outbox), output));
-    let reading = Reading {
-        reader: Some(LineReader::new(
-            input,
-            options.max_message_bytes,
-            Arc::clone(&options.noise),
-        )),
-        outbox: Arc::clone(&outbox),
+    let writer = tokio::spawn(outbox::write(Arc::clone(&outbox), output));
+    let end = async move {
+        match writer.await {
+            Ok(Err(closed)) => {
+                // Answers to what was written before may still arrive, but not for ever.
+                tokio::time::sleep(LAST_WORDS).await;
+                closed
+            }
+            // Nothing more will be written, which does not keep the other side from going on.
+            Ok(Ok(())) | Err(_) => std::future::pending().await,
+        }
     };
-    let incoming = stream::unfold(reading, Reading::step);
-    let outgoing: Arc<dyn Outgoing> = outbox;
+    let noise = Arc::clone(&options.noise);
+    let mut reader = LineReader::new(input, options.max_message_bytes, noise);
+    let arrivals = stream::poll_fn(move |context| {
+        // `next` keeps its state in the reader: a future that is made anew loses nothing.
+        std::pin::pin!(reader.next()).poll(context).map(Some)
+    });
     Link {
-        outgoing,
-        incoming: Box::pin(incoming),
+        outgoing: outbox,
+        incoming: Box::pin(Ending::new(arrivals, end)),
         back_channel: true,
-    }
-}
-
-struct Reading<R> {
-    reader: Option<LineReader<R>>,
-    outbox: Arc<Outbox>,
-}
-
-impl<R: AsyncRead + Send + Unpin> Reading<R> {
-    async fn step(mut self) -> Option<(Arrival, Self)> {
-        let reader = self.reader.as_mut()?;
-        let outbox = Arc::clone(&self.outbox);
-        if let Some(closed) = outbox.overdue() {
-            self.reader = None;
-            return Some((Arrival::Ended(closed), self));
-        }
-        // `next` keeps its state in the reader, so losing this race loses nothing.
-        let arrival = tokio::select! {
-            biased;
-            arrival = reader.next() => arrival,
-            error = outbox.failed() => Arrival::Ended(error),
-        };
-        if matches!(arrival, Arrival::Ended(_)) {
-            self.reader = None;
-        }
-        Some((arrival, self))
     }
 }
 

@@ -6,18 +6,15 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::error::Closed;
 use crate::link::Outgoing;
@@ -30,8 +27,6 @@ use crate::message::unbreak;
 const HIGH_WATER_BYTES: usize = 1024 * 1024;
 /// Messages from this size on are not copied into the common buffer.
 const LARGE_BYTES: usize = 64 * 1024;
-/// How long answers may still arrive after writing failed, before the link counts as ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 struct Piece {
     content: Content,
@@ -49,8 +44,8 @@ struct Queue {
     pieces: VecDeque<Piece>,
     last_ticket: u64,
     closed: bool,
-    /// Why writing failed, and until when answers may still arrive.
-    failed: Option<(Closed, Instant)>,
+    /// Why writing failed.
+    failed: Option<Closed>,
 }
 
 /// The outgoing half of a link made of lines.
@@ -63,35 +58,11 @@ pub(super) struct Outbox {
     left: AtomicU64,
     filled: Notify,
     drained: Notify,
-    failed: Notify,
-    has_failed: AtomicBool,
 }
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until writing has failed and the other side's last words have had their time.
-    pub(super) async fn failed(&self) -> Closed {
-        loop {
-            let failed = self.failed.notified();
-            let found = self.lock().failed.clone();
-            if let Some((closed, until)) = found {
-                tokio::time::sleep_until(until).await;
-                return closed;
-            }
-            failed.await;
-        }
-    }
-
-    /// Whether that time is up: somebody who never stops talking would otherwise have the last word for ever.
-    pub(super) fn overdue(&self) -> Option<Closed> {
-        if !self.has_failed.load(Ordering::Acquire) {
-            return None;
-        }
-        let (closed, until) = self.lock().failed.clone()?;
-        (Instant::now() >= until).then_some(closed)
     }
 
     /// Takes everything that is queued; from here on it may have left.
@@ -104,17 +75,17 @@ impl Outbox {
         Taken::Pieces(std::mem::take(&mut queue.pieces))
     }
 
-    fn fail(&self, error: io::Error) {
+    fn fail(&self, error: io::Error) -> Closed {
+        let closed = Closed::from(error);
         let mut queue = self.lock();
-        queue.failed = Some((error.into(), Instant::now() + LAST_WORDS));
+        queue.failed = Some(closed.clone());
         queue.closed = true;
         queue.pieces.clear();
         drop(queue);
         self.queued.store(0, Ordering::Release);
         self.queued_answers.store(0, Ordering::Release);
-        self.has_failed.store(true, Ordering::Release);
-        self.failed.notify_waiters();
         self.drained.notify_waiters();
+        closed
     }
 
     fn wrote(&self, bytes: usize, answers: usize) {
@@ -134,7 +105,7 @@ enum Taken {
 impl Outgoing for Outbox {
     fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
         let mut queue = self.lock();
-        if let Some((closed, _)) = &queue.failed {
+        if let Some(closed) = &queue.failed {
             return Err(closed.clone());
         }
         if queue.closed {
@@ -233,11 +204,11 @@ fn push(pieces: &mut VecDeque<Piece>, message: Message) -> usize {
     buffer.len() - start
 }
 
-/// Writes what is queued until the outbox is closed and empty, or writing fails.
+/// Writes what is queued until the outbox is closed and empty, or writing fails: then it says why.
 pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
     outbox: std::sync::Arc<Outbox>,
     mut output: W,
-) {
+) -> Result<(), Closed> {
     loop {
         let pieces = match outbox.take() {
             Taken::Closed => break,
@@ -251,15 +222,16 @@ pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
             let answers = piece.answers;
             match write_piece(&mut output, piece.content).await {
                 Ok(bytes) => outbox.wrote(bytes, answers),
-                Err(error) => return outbox.fail(error),
+                Err(error) => return Err(outbox.fail(error)),
             }
         }
         if let Err(error) = output.flush().await {
-            return outbox.fail(error);
+            return Err(outbox.fail(error));
         }
     }
     // Dropping the stream closes it; a shutdown that fails has nobody left to tell.
     let _ = output.shutdown().await;
+    Ok(())
 }
 
 async fn write_piece<W: AsyncWrite + Send + Unpin>(
@@ -274,7 +246,7 @@ async fn write_piece<W: AsyncWrite + Send + Unpin>(
         Content::Large(message) => {
             let size = message.size();
             let (head, body, tail) = message.parts();
-            output.write_all(head.as_bytes()).await?;
+            output.write_all(&head).await?;
             write_unbroken(output, body.as_bytes()).await?;
             output.write_all(tail.as_bytes()).await?;
             output.write_all(b"\n").await?;

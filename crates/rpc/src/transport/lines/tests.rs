@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::duplex;
 
 use super::*;
+use crate::Arrival;
 use crate::CallError;
 use crate::Router;
 use crate::error::Lost;
