@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import argparse
 import doctest
+import inspect
 import json
 import re
 import subprocess
@@ -13,8 +15,10 @@ import stepflow_sdk
 from http_process import Process
 from http_runtime import call
 from stepflow_sdk import context, errors, server
+from stepflow_sdk.transport.http.arguments import add_arguments
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/python-sdk.md").read_text()
 
 
 def test_the_first_example_runs_as_it_is_written(tmp_path):
@@ -63,3 +67,14 @@ def test_the_http_example_serves(tmp_path):
     )
     with Process(tmp_path, "-c", source.replace("port=8080", "port=0")) as server:
         assert server.post(call("/add", {"a": 1, "b": 2}))[1]["result"]["output"] == 3
+
+
+def test_the_page_has_every_option_of_http():
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    options = {it.option_strings[0] for it in parser._actions} - {"--http"}
+    parameters = {*inspect.signature(server.StepflowServer.create_http_app).parameters} - {"self"}
+    rows = [line.split("|") for line in PAGE.splitlines() if line.startswith(("| `--", "| | `"))]
+    assert {it for row in rows for it in re.findall(r"--[a-z-]+", row[1])} == options
+    named = {it for row in rows for it in re.findall(r"`([a-z_]+)`", row[2])}
+    assert named == parameters
