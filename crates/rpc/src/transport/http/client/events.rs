@@ -72,7 +72,9 @@ pub(super) async fn open(
             "the server answered {status} where events would be"
         )));
     }
-    let failure = http::Failure::of_status(status, response.headers(), "");
+    let headers = response.headers().clone();
+    let words = exchange.words(response).await;
+    let failure = http::Failure::of_status(status, &headers, &words);
     let is_passing = status.is_server_error() || status.as_u16() == 429;
     Err(ConnectError {
         what: failure.what,
@@ -312,9 +314,37 @@ mod tests {
     use std::task::Poll;
 
     use futures_util::stream;
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::transport::http::client::Options;
+
+    #[tokio::test]
+    async fn a_refusal_says_why() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let refuse = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32007,"message":"not by this name"}}"#;
+            let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length";
+            let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let exchange = Exchange::new(&Options::new(url.parse().unwrap())).unwrap();
+        let (opened, ()) = tokio::join!(open(&exchange, None), refuse);
+        let Err(error) = opened else {
+            panic!("a stream was opened");
+        };
+        assert!(error.is_permanent);
+        assert!(
+            error.what.contains("403 Forbidden: not by this name"),
+            "{error}"
+        );
+    }
 
     /// What a stream of these bytes brings, in these pieces.
     async fn read(pieces: impl IntoIterator<Item = &[u8]>, limit: usize) -> (Vec<Event>, String) {

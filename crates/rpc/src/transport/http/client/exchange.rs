@@ -37,6 +37,8 @@ const MAX_DELIVERIES: usize = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// How long a try waits at most for a server that is not there.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the reason of a refusal is waited for: the status alone says enough.
+const WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -330,6 +332,16 @@ impl Exchange {
             );
         }
         Err(failure)
+    }
+
+    /// What a refusal says in words: the message of its error, else its body, as far as that comes soon.
+    pub(super) async fn words(&self, response: Response) -> String {
+        let body = tokio::time::timeout(WORDS_WITHIN, self.body(response)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        match http::failure::error_in(&body) {
+            Some(error) => error.message,
+            None => body,
+        }
     }
 
     async fn body(&self, mut response: Response) -> Result<String, Failure> {
