@@ -162,9 +162,12 @@ fn steps(
 ) -> anyhow::Result<Probe> {
     let unit = row.unit;
     let component = component(server.is_some());
-    let (first, plan) = (plan(component, shape, 1)?, plan(component, shape, n_steps)?);
+    let (first, flow) = (
+        ready(component, shape, 1)?,
+        ready(component, shape, n_steps)?,
+    );
     Ok(Probe::one(row, move || {
-        let (server, first, plan) = (server.clone(), first.clone(), plan.clone());
+        let (server, first, flow) = (server.clone(), first.clone(), flow.clone());
         async move {
             let place = match &server {
                 Some(server) => Some(server.place().await?),
@@ -174,10 +177,10 @@ fn steps(
             let runtime = Runtime::new(place.as_ref()).await?;
             // The first run starts the component server.
             runtime.run(&first).await?;
-            runtime.run(&plan).await?;
+            runtime.run(&flow).await?;
             let start = Instant::now();
             for _ in 0..repeats {
-                runtime.run(&plan).await?;
+                runtime.run(&flow).await?;
             }
             let elapsed = start.elapsed();
             runtime.close().await;
@@ -225,10 +228,10 @@ pub async fn run_once(
 ) -> anyhow::Result<Duration> {
     let component = component(place.is_some());
     let runtime = Runtime::new(place).await?;
-    runtime.run(&plan(component, shape, 1)?).await?;
-    let plan = plan(component, shape, n_steps)?;
+    runtime.run(&ready(component, shape, 1)?).await?;
+    let flow = ready(component, shape, n_steps)?;
     let start = Instant::now();
-    runtime.run(&plan).await?;
+    runtime.run(&flow).await?;
     let elapsed = start.elapsed();
     runtime.close().await;
     Ok(elapsed)
@@ -246,11 +249,23 @@ fn component(has_server: bool) -> &'static str {
     }
 }
 
-fn plan(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<Plan> {
+/// A flow that is ready to run, and what comes of it.
+#[derive(Clone)]
+struct Ready {
+    plan: Plan,
+    result: Arc<str>,
+}
+
+fn ready(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<Ready> {
     let text = text(component, shape, n_steps)?;
     let flow = Flow::parse(&Source::new("bench.yaml", text))
         .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    Plan::compile(&flow).map_err(|errors| anyhow::anyhow!("{errors}"))
+    let plan = Plan::compile(&flow).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let result = match shape {
+        Shape::Sequential => rpc::INPUT.into(),
+        Shape::Parallel => format!("[{}]", vec![rpc::INPUT; n_steps].join(",")).into(),
+    };
+    Ok(Ready { plan, result })
 }
 
 fn text(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<String> {
@@ -266,7 +281,16 @@ fn text(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<String>
             "  - {{ id: s{step}, component: {component}, input: {input} }}"
         )?;
     }
-    writeln!(text, "output: {{ $step: s{} }}", n_steps - 1)?;
+    match shape {
+        Shape::Sequential => writeln!(text, "output: {{ $step: s{} }}", n_steps - 1)?,
+        // All of them are wanted: what nobody wants need not run.
+        Shape::Parallel => {
+            text.push_str("output:\n");
+            for step in 0..n_steps {
+                writeln!(text, "  - {{ $step: s{step} }}")?;
+            }
+        }
+    }
     Ok(text)
 }
 
@@ -323,12 +347,13 @@ impl Runtime {
     }
 
     /// Runs a flow to its end, and looks at the result.
-    async fn run(&self, plan: &Plan) -> anyhow::Result<()> {
-        let request = Request::new(plan.clone(), Value::parse(rpc::INPUT)?);
+    async fn run(&self, flow: &Ready) -> anyhow::Result<()> {
+        let request = Request::new(flow.plan.clone(), Value::parse(rpc::INPUT)?);
         let run = self.engine.run(request).context("the run does not start")?;
         let finished = tokio::spawn(run).await?.context("the runtime failed")?;
         match finished.outcome {
-            Outcome::Success(value) if value.as_text() == rpc::INPUT => Ok(()),
+            Outcome::Success(value) if value.as_text() == &*flow.result => Ok(()),
+            Outcome::Success(_) => anyhow::bail!("the run has another result"),
             other => anyhow::bail!("the run ended otherwise: {other:?}"),
         }
     }

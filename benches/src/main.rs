@@ -27,6 +27,7 @@ use clap::Parser;
 
 use crate::effort::Effort;
 use crate::machine::Machine;
+use crate::peers::Drivers;
 use crate::peers::Installed;
 use crate::row::Probe;
 use crate::rpc::Servers;
@@ -88,7 +89,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         true => Effort::QUICK,
         false => Effort::FULL,
     };
-    let mut table = Table::new(probes(arguments, effort)?, arguments.only.as_deref());
+    let (probes, drivers) = probes(arguments, effort)?;
+    let mut table = Table::new(probes, arguments.only.as_deref());
     if arguments.list {
         for line in table.lines() {
             report::print(&line.row.name);
@@ -99,6 +101,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     for round in 0..effort.rounds {
         table.measure(round, effort.rounds).await;
     }
+    drivers.end().await;
     let report = report::markdown(&table, &machine.describe()?)?;
     report::print(&report);
     if !arguments.quick && arguments.only.is_none() {
@@ -113,7 +116,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn probes(arguments: &Arguments, effort: Effort) -> anyhow::Result<Vec<Probe>> {
+fn probes(arguments: &Arguments, effort: Effort) -> anyhow::Result<(Vec<Probe>, Drivers)> {
     let python = &arguments.python;
     let servers = Servers::new(python)?;
     let exe = std::env::current_exe()?;
@@ -129,8 +132,9 @@ fn probes(arguments: &Arguments, effort: Effort) -> anyhow::Result<Vec<Probe>> {
         program: arguments.peers_program.clone(),
         python: arguments.peers_python.clone(),
     };
-    probes.extend(peers::probes(&installed, effort));
-    Ok(probes)
+    let (peers, drivers) = peers::probes(&installed, effort);
+    probes.extend(peers);
+    Ok((probes, drivers))
 }
 
 #[cfg(test)]
@@ -140,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn every_row_that_is_spoken_of_is_measured() {
         let arguments = Arguments::parse_from(["bench"]);
-        let probes = probes(&arguments, Effort::QUICK).unwrap();
+        let (probes, _) = probes(&arguments, Effort::QUICK).unwrap();
         let rows: Vec<_> = probes.iter().flat_map(|probe| &probe.rows).collect();
         let mut names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
         let targets = targets::all().unwrap();

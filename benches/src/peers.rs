@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::AsyncBufReadExt;
@@ -18,6 +19,7 @@ use tokio::process::ChildStdin;
 use tokio::process::ChildStdout;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::child::Other;
 use crate::effort::Effort;
@@ -103,8 +105,28 @@ enum Maker {
     PythonInOwnNetwork,
 }
 
-/// The probes of this module.
-pub fn probes(installed: &Installed, effort: Effort) -> Vec<Probe> {
+/// The drivers that were started, which have servers of their own to end.
+#[derive(Default)]
+pub struct Drivers {
+    all: Vec<Slot>,
+}
+
+/// A driver, once there is one.
+type Slot = Arc<Mutex<Option<Driver>>>;
+
+impl Drivers {
+    /// Ends all of them.
+    pub async fn end(self) {
+        for slot in self.all {
+            if let Some(driver) = slot.lock().await.take() {
+                driver.end().await;
+            }
+        }
+    }
+}
+
+/// The probes of this module, and what is to be ended after them.
+pub fn probes(installed: &Installed, effort: Effort) -> (Vec<Probe>, Drivers) {
     let calls = |rows, subject, maker, pace, in_flight| Peer {
         rows,
         subject,
@@ -132,32 +154,38 @@ pub fn probes(installed: &Installed, effort: Effort) -> Vec<Probe> {
         steps(ORCHESTRATOR_NODELAY, "orchestrator", own_network, 100),
         steps(LANGGRAPH, "langgraph", python, 1000),
     ];
-    peers
-        .into_iter()
-        .flat_map(|peer| peer.probes(installed))
-        .collect()
+    let (mut probes, mut drivers) = (Vec::new(), Drivers::default());
+    for peer in peers {
+        let driver = Slot::default();
+        probes.extend(peer.probes(installed, &driver));
+        drivers.all.push(driver);
+    }
+    (probes, drivers)
 }
 
 impl Peer {
-    fn probes(self, installed: &Installed) -> [Probe; 2] {
-        let driver = Arc::new(Mutex::new(None));
+    fn probes(self, installed: &Installed, slot: &Slot) -> [Probe; 2] {
         let other = self.maker.other(self.subject, installed);
-        let mut work = self.rows.into_iter().zip(self.work);
-        [(); 2].map(|()| {
-            let (name, (operations, in_flight)) = work.next().expect("there are two rows");
+        [0, 1].map(|which| {
+            let (operations, in_flight) = self.work[which];
             let unit = (self.unit)(in_flight);
-            let (driver, other) = (Arc::clone(&driver), other.clone());
-            let probe = Probe::one(Row::new(name, unit), move || {
-                let (driver, other) = (Arc::clone(&driver), other.clone());
+            let (slot, other) = (Arc::clone(slot), other.clone());
+            let probe = Probe::one(Row::new(self.rows[which], unit), move || {
+                let (slot, other) = (Arc::clone(&slot), other.clone());
                 async move {
                     let other = other.context("not installed")?;
-                    let mut driver = driver.lock().await;
-                    if driver.is_none() {
-                        *driver = Some(Driver::start(&other)?);
+                    let mut slot = slot.lock().await;
+                    let mut driver = match slot.take() {
+                        Some(driver) => driver,
+                        None => Driver::start(&other)?,
+                    };
+                    match driver.measure(operations, in_flight).await {
+                        Some(elapsed) => {
+                            *slot = Some(driver);
+                            Ok(unit.figure(elapsed, operations))
+                        }
+                        None => anyhow::bail!("its driver ended: {}", driver.end().await),
                     }
-                    let driver = driver.as_mut().expect("it was started");
-                    let seconds = driver.measure(operations, in_flight).await?;
-                    Ok(unit.figure(seconds, operations))
                 }
             });
             probe.of_peer()
@@ -186,6 +214,12 @@ impl Maker {
     }
 }
 
+/// How long a measurement may take: some peers wait for seconds where nothing is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a driver may take to end.
+const FAREWELL: Duration = Duration::from_secs(15);
+
 /// A driver that runs.
 struct Driver {
     child: Child,
@@ -207,23 +241,27 @@ impl Driver {
         })
     }
 
-    /// Measures once.
-    async fn measure(
-        &mut self,
-        operations: usize,
-        in_flight: usize,
-    ) -> anyhow::Result<std::time::Duration> {
+    /// Measures once; nothing comes of it when the driver has ended or does not come to an end.
+    async fn measure(&mut self, operations: usize, in_flight: usize) -> Option<Duration> {
         let order = format!("{operations} {in_flight}\n");
-        // Whether it has ended already is seen by its silence.
-        let _ = self.stdin.write_all(order.as_bytes()).await;
+        self.stdin.write_all(order.as_bytes()).await.ok()?;
         let mut answer = String::new();
-        self.stdout.read_line(&mut answer).await?;
-        if let Ok(seconds) = answer.trim().parse() {
-            return Ok(std::time::Duration::try_from_secs_f64(seconds)?);
+        let answered = self.stdout.read_line(&mut answer);
+        timeout(PATIENCE, answered).await.ok()?.ok()?;
+        let seconds = answer.trim().parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// Lets it end its servers and then itself; gives its last words.
+    async fn end(mut self) -> String {
+        drop(self.stdin);
+        if timeout(FAREWELL, self.child.wait()).await.is_err() {
+            // It has had its time; that it cannot be killed means that it has just ended.
+            let _ = self.child.kill().await;
         }
-        self.child.start_kill()?;
-        let last = (&mut self.last_words).await?;
-        anyhow::bail!("its driver says no time: {answer}{last}")
+        timeout(FAREWELL, self.last_words)
+            .await
+            .map_or_else(|_| String::new(), Result::unwrap_or_default)
     }
 }
 

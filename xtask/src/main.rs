@@ -5,6 +5,7 @@
     reason = "a chore tells its progress on stderr and leaves stdout to the program it runs"
 )]
 
+mod bench;
 mod demo;
 mod legs;
 mod metadata;
@@ -39,7 +40,7 @@ enum Verb {
     Tidy,
     /// Builds the documentation site into target/site; a broken link fails it
     Docs,
-    /// Runs the benchmarks in release; arguments are passed through
+    /// Measures floors, ours and peers in release; arguments are passed through, see `-- --help`
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -73,13 +74,7 @@ fn perform(verb: Verb) -> Result<()> {
             python::set_up(&workspace, &[python::Environment::Project])?;
             legs::build_docs(&workspace)
         }
-        Verb::Bench { arguments } => {
-            python::set_up(&workspace, &[python::Environment::Project])?;
-            run::cargo(&workspace)
-                .args(["run", "--release", "--package", "stepflow-benches", "--"])
-                .args(arguments)
-                .run()
-        }
+        Verb::Bench { arguments } => bench::run(&workspace, &arguments),
         Verb::Soak { seconds } => {
             python::set_up(&workspace, python::Environment::ALL)?;
             run::cargo(&workspace)

@@ -3,7 +3,8 @@
 
 use crate::run;
 use crate::workspace::{
-    DOCS_REQUIREMENTS, PYTHON_SDK, SDK_LOCK, SDK_PROJECT, VENV, VENV_PUBLISHED, Workspace,
+    DOCS_REQUIREMENTS, PEERS_REQUIREMENTS, PYTHON_SDK, SDK_LOCK, SDK_PROJECT, VENV, VENV_PEERS,
+    VENV_PUBLISHED, Workspace,
 };
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -40,24 +41,29 @@ pub enum Environment {
     Project,
     /// The published SDK, alone.
     Published,
+    /// Other people's programs that the benchmarks measure.
+    Peers,
 }
 
 impl Environment {
-    /// Every environment.
+    /// Every environment that tests need.
     pub const ALL: &'static [Self] = &[Self::Project, Self::Published];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Project => VENV,
             Self::Published => VENV_PUBLISHED,
+            Self::Peers => VENV_PEERS,
         }
     }
 
     /// What to install, as arguments of pip.
     fn requirements(self, workspace: &Workspace) -> Vec<String> {
-        let Self::Project = self else {
-            return vec![PUBLISHED.into()];
-        };
+        match self {
+            Self::Project => {}
+            Self::Published => return vec![PUBLISHED.into()],
+            Self::Peers => return vec!["--requirement".into(), PEERS_REQUIREMENTS.into()],
+        }
         let sdk = format!("{PYTHON_SDK}[dev,http]");
         let mut requirements = vec![
             "--requirement".into(),
@@ -77,6 +83,7 @@ impl Environment {
         match self {
             Self::Project => &[DOCS_REQUIREMENTS, SDK_PROJECT, SDK_LOCK],
             Self::Published => &[],
+            Self::Peers => &[PEERS_REQUIREMENTS],
         }
     }
 }

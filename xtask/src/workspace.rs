@@ -24,6 +24,14 @@ pub const DEMO_CONFIG: &str = "examples/hello/stepflow-config.yml";
 pub const DEMO_INPUT: &str = "examples/hello/input.json";
 /// The environment of the SDK, its tools and the site.
 pub const VENV: &str = "target/venv";
+/// The peers that the benchmarks measure: a workspace of their own.
+pub const PEERS: &str = "benches/peers";
+/// The peers in Python.
+pub const PEERS_REQUIREMENTS: &str = "benches/peers/requirements.txt";
+/// Where the peers in Rust are built.
+pub const PEERS_TARGET: &str = "target/peers";
+/// The environment of the peers in Python.
+pub const VENV_PEERS: &str = "target/venv-peers";
 /// The environment of the published SDK, which must keep working unmodified.
 pub const VENV_PUBLISHED: &str = "target/venv-published";
 /// The nginx of the tests, where the system has none.
