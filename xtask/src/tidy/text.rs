@@ -19,7 +19,7 @@ const LOCAL_PATH: &str = "a path of one machine; use one relative to the checkou
 const REGISTRY: &str = "a registry's host; packages are named, and the client knows where they are";
 
 /// Files that tools write, and that name where each package came from.
-const LOCK_FILES: [&str; 1] = ["Cargo.lock"];
+const LOCK_FILES: [&str; 2] = ["Cargo.lock", "benches/peers/Cargo.lock"];
 
 /// Looks at every text file.
 pub fn check(files: &[File]) -> Vec<Problem> {
