@@ -392,3 +392,43 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a POST is answered by, where the answer has so many bytes and a hundred are taken.
+    async fn answer_of(size: usize) -> Result<Answer, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let body = format!("{{{}}}", " ".repeat(size - 2));
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
+            let answer = format!("{head}: {size}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let mut options = Options::new(url.parse().unwrap());
+        options.max_message_bytes = 100;
+        let exchange = Exchange::new(&options).unwrap();
+        let target = Target::direct(exchange.url().clone());
+        let (posted, ()) = tokio::join!(exchange.post(&target, None, Bytes::new()), serve);
+        posted
+    }
+
+    #[tokio::test]
+    async fn an_answer_at_the_limit_is_taken_and_one_byte_more_is_not() {
+        assert!(matches!(answer_of(100).await, Ok(Answer::Message(_))));
+        let Err(failure) = answer_of(101).await else {
+            panic!("it was taken");
+        };
+        assert_eq!(failure.kind, Kind::Refused);
+        assert!(failure.what.contains("limit of 100 bytes"), "{failure}");
+    }
+}
