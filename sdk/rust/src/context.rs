@@ -15,7 +15,7 @@ use stepflow_rpc::CallError;
 use stepflow_rpc::Id;
 use stepflow_rpc::Peer;
 
-use crate::server::Capable;
+use crate::connection::Agreed;
 
 /// The call that a component answers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Context {
 struct Call {
     peer: Peer,
     id: Option<Id>,
-    capable: Capable,
+    agreed: Agreed,
     attempt: u32,
     run_id: Option<Arc<str>>,
     step_id: Option<Arc<str>>,
@@ -37,17 +37,12 @@ struct Call {
 }
 
 impl Context {
-    pub(crate) fn new(
-        peer: Peer,
-        id: Option<Id>,
-        capable: Capable,
-        params: &ExecuteParams,
-    ) -> Self {
+    pub(crate) fn new(peer: Peer, id: Option<Id>, agreed: Agreed, params: &ExecuteParams) -> Self {
         Context {
             call: Arc::new(Call {
                 peer,
                 id,
-                capable,
+                agreed,
                 attempt: params.attempt.unwrap_or(1),
                 run_id: params.run_id.clone(),
                 step_id: params.step_id.clone(),
@@ -125,7 +120,7 @@ impl Context {
             .call
             .id
             .clone()
-            .filter(|_| self.call.capable.progress())
+            .filter(|_| self.call.agreed.takes("progress"))
         else {
             return Ok(());
         };
@@ -147,7 +142,7 @@ impl Context {
         message: &str,
         data: Option<&impl Serialize>,
     ) -> Result<(), CallError> {
-        if !self.call.capable.log() {
+        if !self.call.agreed.takes("log") {
             return Ok(());
         }
         let params = LogParams {

@@ -1,53 +1,156 @@
-//! Serving over HTTP: an axum router to be run or embedded, and the arguments of a server program.
+//! Serving over HTTP: routes to be run or embedded, and a server that ends when its process is told to.
+//!
+//! Embedded in an application of one's own, with all its layers:
+//!
+//! ```no_run
+//! # use stepflow_sdk::{Context, Error, Server, http};
+//! # async fn double(_context: Context, input: i64) -> Result<i64, Error> { Ok(input * 2) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let server = Server::new("numbers").component("/double", "Doubles a number", double);
+//! let options = http::Options { root_path: "/steps".into(), ..http::Options::default() };
+//! let host = server.http_host(options);
+//! let app = axum::Router::new()
+//!     .route("/", axum::routing::get(async || "an application of one's own"))
+//!     .nest_service("/steps", host.router());
+//!
+//! let listener = http::Listener::bind("127.0.0.1", 8080).await?;
+//! let app = app.into_make_service_with_connect_info::<http::LocalAddress>();
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async move {
+//!         // Whatever tells this application to end; here, Ctrl-C.
+//!         let _ = tokio::signal::ctrl_c().await;
+//!         host.drain().await;
+//!     })
+//!     .await
+//! # }
+//! ```
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use stepflow_rpc::Link;
 use stepflow_rpc::peer;
 use stepflow_rpc::transport::http::server;
+pub use stepflow_rpc::transport::http::server::Host;
+pub use stepflow_rpc::transport::http::server::Listener;
+pub use stepflow_rpc::transport::http::server::LocalAddress;
 pub use stepflow_rpc::transport::http::server::Options;
 pub use stepflow_rpc::transport::http::server::Security;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::oneshot;
 
 use crate::Server;
-use crate::server::Served;
-use crate::server::router;
+use crate::connection::Served;
+use crate::connection::router;
+use crate::say;
+
+/// How long open connections may keep the server from ending once all calls have.
+const LAST: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// The routes of this server, to be run by axum or nested into something larger.
-    pub fn http_router(self, options: Options) -> Router {
-        let server = Arc::new(self);
+    /// What serves this server's components over HTTP: its routes, and its end.
+    pub fn http_host(self, mut options: Options) -> Host {
+        options.max_message_bytes = options.max_message_bytes.min(self.max_message_bytes);
+        let server = Arc::new(self.max_message_bytes(options.max_message_bytes));
         let table = router(Served::session(Arc::clone(&server)));
-        server::router(options, Accepting { server, table })
+        Host::new(options, Accepting { server, table })
     }
 
-    /// Serves over HTTP at an address until the process ends; says on stderr where, since port 0 picks a free one.
+    /// The routes of this server, to be run by axum or nested into something larger; see [`Host::router`].
+    pub fn http_router(self, options: Options) -> Router {
+        self.http_host(options).router()
+    }
+
+    /// Serves over HTTP at an address until SIGTERM or SIGINT; says on stderr where, since port 0 picks a free one.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub async fn run_http(self, address: SocketAddr, mut options: Options) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        options.security.is_loopback = address.ip().is_loopback();
-        if options.security.token.is_none() && !options.security.is_loopback {
-            say(&format!(
-                "warning: anybody who reaches {address} can run components; set a token"
-            ));
+    /// When the address cannot be had.
+    pub async fn run_http(self, address: SocketAddr, options: Options) -> io::Result<()> {
+        let listener = Listener::bind(&address.ip().to_string(), address.port()).await?;
+        self.serve_http(listener, options).await
+    }
+
+    /// Serves over HTTP wherever the listener listens, until SIGTERM or SIGINT. Then it begins nothing new, lets calls finish
+    /// within `drain_grace`, and returns; a second signal cancels them.
+    ///
+    /// # Errors
+    /// When the system has no signals or addresses for us.
+    pub async fn serve_http(self, listener: Listener, options: Options) -> io::Result<()> {
+        let addresses = listener.addresses()?;
+        if options.security.token.is_none() && !addresses.iter().all(|it| it.ip().is_loopback()) {
+            say(
+                "WARNING: listening on more than this machine without a token: everyone who reaches this address can \
+                 run these components. Give --token-file or STEPFLOW_TOKEN, or `Security::token`.",
+            );
         }
-        say(&format!("serving on http://{address}"));
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Answers are small and awaited: they must not wait for more to send.
-            let _ = stream.set_nodelay(true);
+        let mut told = Told::listen()?;
+        let (end, is_end) = oneshot::channel();
+        let components = self.components().count();
+        let host = self.http_host(options);
+        let app = host.app();
+        let app = app.into_make_service_with_connect_info::<LocalAddress>();
+        let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+            let _ = is_end.await;
         });
-        axum::serve(listener, self.http_router(options)).await
+        let plural = if components == 1 { "" } else { "s" };
+        let urls: Vec<_> = addresses.iter().map(|it| format!("http://{it}")).collect();
+        let urls = urls.join(" and ");
+        say(&format!(
+            "serving {components} component{plural} over HTTP at {urls}"
+        ));
+        tokio::select! {
+            served = serving => served,
+            () = until_told(&mut told, &host, end) => Ok(()),
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a server program tells where it is")]
-fn say(text: &str) {
-    eprintln!("{text}");
+/// Returns when the server is to be gone, whoever still holds a connection.
+async fn until_told(told: &mut Told, host: &Host, end: oneshot::Sender<()>) {
+    told.next().await;
+    say("ending; calls that run may finish, a second signal cancels them");
+    tokio::select! {
+        () = host.drain() => {}
+        () = told.next() => host.end(),
+    }
+    // From here on nobody is listened to. Before, a component could still get an answer that it waited for.
+    let _ = end.send(());
+    tokio::select! {
+        () = tokio::time::sleep(LAST) => {}
+        () = told.next() => {}
+    }
+}
+
+/// The signals that tell a process to end.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Told {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        let told = tokio::select! {
+            told = self.terminate.recv() => told,
+            told = self.interrupt.recv() => told,
+        };
+        if told.is_none() {
+            pending::<()>().await;
+        }
+    }
 }
 
 /// Runs a peer on every link.

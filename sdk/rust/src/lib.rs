@@ -18,17 +18,30 @@
 //!     Ok(Sum { sum: input.a + input.b })
 //! }
 //!
-//! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> std::io::Result<()> {
-//!     Server::new("adder").component("/add", "Adds two numbers", add).run_stdio().await
+//! #[tokio::main]
+//! async fn main() {
+//!     // Over stdin and stdout, or with `--http` over HTTP; `--help` tells more.
+//!     Server::new("adder").component("/add", "Adds two numbers", add).run().await
 //! }
 //! ```
 
+mod command;
+mod component;
+mod connection;
 mod context;
+mod error;
 pub mod http;
 mod server;
+mod watched;
 
 pub use context::Context;
-pub use server::Error;
+pub use error::Error;
 pub use server::Server;
 pub use stepflow_protocol::Value;
+pub use stepflow_rpc::CallError;
+
+/// Tells whoever runs the program. Stdout is the protocol's.
+#[expect(clippy::print_stderr, reason = "a server program tells where it is")]
+fn say(text: &str) {
+    eprintln!("stepflow_sdk: {text}");
+}
