@@ -55,7 +55,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     faults: Faults,
     state: Mutex<u64>,
     n_cut: AtomicUsize,
@@ -86,7 +86,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
-            target: ([127, 0, 0, 1], port).into(),
+            target: Mutex::new(([127, 0, 0, 1], port).into()),
             faults,
             state: Mutex::new(faults.seed | 1),
             n_cut: AtomicUsize::new(0),
@@ -111,6 +111,13 @@ impl Proxy {
         streams.map(|line| self.shared.cut(line)).count()
     }
 
+    /// Leads to another server from now on, and cuts all that leads to the present one: as if that was started again.
+    pub fn lead_to(&self, url: &str) {
+        *self.shared.target.lock().unwrap() = ([127, 0, 0, 1], crate::http::port(url)).into();
+        let lines = self.shared.lines.lock().unwrap();
+        lines.iter().for_each(|line| self.shared.cut(line));
+    }
+
     /// Changes words in the heads of the next requests that have them.
     pub fn rewrite(&self, rewrite: Rewrite) {
         assert_eq!(rewrite.from.len(), rewrite.to.len());
@@ -131,7 +138,8 @@ impl Drop for Proxy {
 
 impl Shared {
     async fn connect(self: Arc<Self>, near: TcpStream) {
-        let Ok(far) = TcpStream::connect(self.target).await else {
+        let target = *self.target.lock().unwrap();
+        let Ok(far) = TcpStream::connect(target).await else {
             return;
         };
         near.set_nodelay(true).unwrap();

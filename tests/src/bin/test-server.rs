@@ -19,6 +19,10 @@ async fn main() -> io::Result<()> {
             [name, value] if name == "--advertise-url" => {
                 options.advertise_url = Some(value.clone());
             }
+            [name, path] if name == "--token-file" => {
+                let token = std::fs::read_to_string(path)?;
+                options.security.token = Some(token.trim().to_owned());
+            }
             other => return Err(io::Error::other(format!("{other:?} is no option"))),
         }
     }

@@ -14,7 +14,6 @@ mod isolation;
 mod negotiation;
 mod passing;
 mod proxies;
-mod published;
 mod tls;
 
 use std::time::Instant;
