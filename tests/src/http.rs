@@ -141,6 +141,9 @@ fn command(program: Program, port: u16) -> (PathBuf, Vec<OsString>) {
         return (python, arguments.map(OsString::from).collect());
     }
     let (path, mut arguments) = program.command();
+    if program == Program::Rust {
+        arguments.push("--http".into());
+    }
     arguments.extend(["--port", &port].map(OsString::from));
     (path, arguments)
 }
