@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt;
 use crate::child::Other;
 use crate::child::peak_memory;
 use crate::engine;
+use crate::flows::Shape;
 use crate::place::Place;
 use crate::rpc::big;
 use crate::serve::Mode;
@@ -65,11 +66,11 @@ pub async fn perform(task: &str) -> anyhow::Result<()> {
     let (elapsed, server_memory) = match task {
         Task::Big(place) => big::send(&place).await?,
         Task::Parallel { steps, place } => {
-            let shape = engine::Shape::Parallel;
+            let shape = Shape::Parallel;
             (engine::run_once(shape, steps, place.as_ref()).await?, None)
         }
         Task::Chain { steps } => {
-            let shape = engine::Shape::Sequential;
+            let shape = Shape::Sequential;
             (engine::run_once(shape, steps, None).await?, None)
         }
     };

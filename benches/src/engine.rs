@@ -33,6 +33,8 @@ use crate::effort::Effort;
 use crate::effort::Pace;
 use crate::floors::http;
 use crate::floors::pipes;
+use crate::flows;
+use crate::flows::Shape;
 use crate::peers;
 use crate::place;
 use crate::place::Place;
@@ -44,25 +46,11 @@ use crate::row::Unit;
 use crate::rpc;
 use crate::rpc::Servers;
 
-/// How the steps of a flow hang together.
-#[derive(Clone, Copy, Debug)]
-pub enum Shape {
-    /// Each step takes the result of the one before.
-    Sequential,
-    /// All steps take the flow's input.
-    Parallel,
-}
-
-impl Shape {
-    const ALL: [Shape; 2] = [Shape::Sequential, Shape::Parallel];
-
-    fn word(self) -> &'static str {
-        match self {
-            Shape::Sequential => "sequential",
-            Shape::Parallel => "parallel",
-        }
-    }
-}
+/// Both shapes, with the word that rows have for them.
+const SHAPES: [(Shape, &str); 2] = [
+    (Shape::Sequential, "sequential"),
+    (Shape::Parallel, "parallel"),
+];
 
 /// Where the steps of two rows run, and what those are compared with: sequential, parallel.
 struct Pair {
@@ -77,9 +65,9 @@ struct Pair {
 pub fn probes(servers: &Servers, effort: Effort) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
     for pair in pairs(servers) {
-        for (which, shape) in Shape::ALL.into_iter().enumerate() {
+        for (which, (shape, word)) in SHAPES.into_iter().enumerate() {
             let mut row = Row::new(
-                format!("steps: {}, 1 000 {}", pair.name, shape.word()),
+                format!("steps: {}, 1 000 {}", pair.name, word),
                 Unit::PerSecond,
             );
             row = pair
@@ -94,10 +82,10 @@ pub fn probes(servers: &Servers, effort: Effort) -> anyhow::Result<Vec<Probe>> {
             probes.push(steps(row, shape, 1000, pair.server.clone(), repeats)?);
         }
     }
-    for shape in Shape::ALL {
-        let name = format!("steps: built-in, 100 000 {}", shape.word());
-        let row = Row::new(name, Unit::PerSecond)
-            .against(format!("steps: built-in, 1 000 {}", shape.word()));
+    for (shape, word) in SHAPES {
+        let name = format!("steps: built-in, 100 000 {}", word);
+        let row =
+            Row::new(name, Unit::PerSecond).against(format!("steps: built-in, 1 000 {}", word));
         probes.push(steps(row, shape, 100_000, None, 1)?);
     }
     probes.extend(memory(servers));
@@ -237,9 +225,9 @@ pub async fn run_once(
     Ok(elapsed)
 }
 
-/// The size of the text of the flow that memory is measured with, in bytes.
-pub fn text_len(shape: Shape, n_steps: usize) -> anyhow::Result<usize> {
-    Ok(text(component(false), shape, n_steps)?.len())
+/// The size of the text of a flow of built-in steps, in bytes.
+pub fn text_len(shape: Shape, n_steps: usize) -> usize {
+    flows::text(component(false), shape, n_steps).len()
 }
 
 fn component(has_server: bool) -> &'static str {
@@ -257,7 +245,7 @@ struct Ready {
 }
 
 fn ready(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<Ready> {
-    let text = text(component, shape, n_steps)?;
+    let text = flows::text(component, shape, n_steps);
     let flow = Flow::parse(&Source::new("bench.yaml", text))
         .map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let plan = Plan::compile(&flow).map_err(|errors| anyhow::anyhow!("{errors}"))?;
@@ -266,32 +254,6 @@ fn ready(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<Ready>
         Shape::Parallel => format!("[{}]", vec![rpc::INPUT; n_steps].join(",")).into(),
     };
     Ok(Ready { plan, result })
-}
-
-fn text(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<String> {
-    use std::fmt::Write;
-    let mut text = String::from("steps:\n");
-    for step in 0..n_steps {
-        let input = match (shape, step) {
-            (Shape::Parallel, _) | (Shape::Sequential, 0) => "{ $input: \"$\" }".to_owned(),
-            (Shape::Sequential, _) => format!("{{ $step: s{} }}", step - 1),
-        };
-        writeln!(
-            text,
-            "  - {{ id: s{step}, component: {component}, input: {input} }}"
-        )?;
-    }
-    match shape {
-        Shape::Sequential => writeln!(text, "output: {{ $step: s{} }}", n_steps - 1)?,
-        // All of them are wanted: what nobody wants need not run.
-        Shape::Parallel => {
-            text.push_str("output:\n");
-            for step in 0..n_steps {
-                writeln!(text, "  - {{ $step: s{step} }}")?;
-            }
-        }
-    }
-    Ok(text)
 }
 
 /// An engine, and what it runs steps on.

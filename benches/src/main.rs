@@ -10,6 +10,7 @@ mod cold;
 mod effort;
 mod engine;
 mod floors;
+mod flows;
 mod machine;
 mod peers;
 mod place;
@@ -147,7 +148,7 @@ mod tests {
         let (probes, _) = probes(&arguments, Effort::QUICK).unwrap();
         let rows: Vec<_> = probes.iter().flat_map(|probe| &probe.rows).collect();
         let mut names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
-        let targets = targets::all().unwrap();
+        let targets = targets::all();
         let compared = rows.iter().flat_map(|row| &row.against);
         let spoken_of = compared.map(|against| against.row.as_str());
         for name in spoken_of.chain(targets::rows(&targets)) {

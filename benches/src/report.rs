@@ -43,7 +43,7 @@ pub fn markdown(table: &Table, machine: &[(&'static str, String)]) -> anyhow::Re
     }
     writeln!(text, "\n{METHOD}\n\n## Targets\n")?;
     writeln!(text, "| what | measured | target | |\n|---|---|---|---|")?;
-    for target in targets::all()? {
+    for target in targets::all() {
         let verdict = target.judge(table);
         let what = target.what;
         writeln!(
@@ -111,7 +111,8 @@ fn ratios(ratios: &[&(&Against, f64)]) -> String {
             1 => String::new(),
             times => format!("{times} of "),
         };
-        format!("{ratio:.2} × {times}{name}")
+        let digits = if *ratio < 0.1 { 4 } else { 2 };
+        format!("{ratio:.digits$} × {times}{name}")
     });
     shown.collect::<Vec<_>>().join("<br>")
 }
