@@ -182,6 +182,8 @@ impl Restart {
             max_restarts: u32::MAX,
             backoff: Backoff {
                 min_delay: Duration::from_millis(100),
+                // An operator who has just restarted the server should not wait for us.
+                max_delay: Duration::from_secs(5),
                 ..Restart::default().backoff
             },
             probe_after: Duration::from_secs(1),
