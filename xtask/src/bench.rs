@@ -5,6 +5,7 @@ use crate::python::{self, Environment};
 use crate::run;
 use crate::workspace::{PEERS, PEERS_TARGET, VENV, VENV_PEERS, Workspace};
 use anyhow::Result;
+use std::env;
 use std::path::PathBuf;
 
 /// Arguments with which a run is short: peers are measured if they are there, and not installed.
@@ -30,8 +31,10 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         .args(["--package", "stepflow", "--package", "stepflow-benches"])
         .args(["--bins"])
         .run()?;
-    let mut bench = run::cargo(workspace)
-        .args(["run", "--release", "--package", "stepflow-benches", "--"])
+    // Not `cargo run`: for one package alone it would choose other features, and build everything a second time.
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let folder = workspace.root().join(target).join("release");
+    let mut bench = run::program(folder.join("stepflow-benches"), workspace.root())
         .arg("--python")
         .arg(workspace.path(VENV).join("bin/python"));
     for (option, path) in peers(workspace) {
