@@ -5,6 +5,8 @@
     reason = "a test may unwrap: its panic is its report"
 )]
 
+#[cfg(target_os = "linux")]
+mod abandoned;
 mod balancer;
 mod busy;
 mod connections;
