@@ -6,6 +6,7 @@ mod events;
 mod exchange;
 mod gate;
 mod session;
+mod unsent;
 
 use std::fmt;
 use std::sync::Arc;

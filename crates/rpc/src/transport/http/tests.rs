@@ -2,6 +2,7 @@
 //! spoken to in plain HTTP, is tested in the modules.
 
 mod heads;
+mod hostile;
 mod raw;
 mod sessions;
 

@@ -138,7 +138,13 @@ impl Shared {
 
     fn on_answer(&self, id: &Id, text: &str) {
         match Message::decode(text) {
-            Ok(message @ Message::Response(_)) => self.arrive(Arrival::Message(message)),
+            Ok(Message::Response(response)) if response.id == *id => {
+                self.arrive(Arrival::Message(Message::Response(response)));
+            }
+            Ok(Message::Response(response)) => {
+                let why = format!("it is the answer to another request, {}", response.id);
+                self.unreadable(id, &why);
+            }
             Err(Malformed::Unattributed(error)) => {
                 self.arrive(Arrival::Failed {
                     id: id.clone(),

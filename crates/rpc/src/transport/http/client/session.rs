@@ -1,11 +1,7 @@
 //! A link over a session: messages are posted to the session's endpoint, answers come back with the POST or as events, the
 //! server's own requests as events. Owns the reconnects of the stream; a session that is lost ends the link.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +24,7 @@ use super::events::Place;
 use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::gate::Gate;
+use super::unsent::Unsent;
 use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::ErrorCode;
@@ -67,8 +64,9 @@ pub(super) fn link(
         posts: TaskTracker::new(),
         is_streaming: watch::Sender::new(true),
         n_sent: AtomicU64::new(0),
-        unsent: Mutex::default(),
+        unsent: Unsent::default(),
         over: CancellationToken::new(),
+        abandoned: CancellationToken::new(),
     });
     tokio::spawn(Arc::clone(&session).listen(stream));
     let incoming = stream::unfold(incoming, |mut incoming| async {
@@ -93,9 +91,10 @@ struct Session {
     /// Whether there is a stream of events: where it broke off, the server may be gone, and requests wait.
     is_streaming: watch::Sender<bool>,
     n_sent: AtomicU64,
-    /// The requests that have not been posted yet.
-    unsent: Mutex<HashSet<Ticket>>,
+    unsent: Unsent,
     over: CancellationToken,
+    /// Nobody waits for anything any more.
+    abandoned: CancellationToken,
 }
 
 /// When a broken stream is opened again, and how often: at once, then ever more slowly. A stream that opens and brings nothing
@@ -250,12 +249,14 @@ impl Session {
             let mut patience = self.exchange.patience();
             self.streaming().await;
             loop {
-                self.unsent().remove(&ticket);
+                if !self.unsent.take(ticket) {
+                    return Err(Failure::new(Kind::NotSent, "the session is over"));
+                }
                 let posted = self.exchange.post(&self.target, None, body.clone()).await;
                 let Some(wait) = patience.wait_after(&posted) else {
                     return posted;
                 };
-                self.unsent().insert(ticket);
+                self.unsent.add(ticket);
                 tokio::time::sleep(wait).await;
                 if !*self.is_streaming.borrow() {
                     break;
@@ -271,10 +272,6 @@ impl Session {
             _ = is_streaming.wait_for(|is_streaming| *is_streaming) => {}
             () = self.over.cancelled() => {}
         }
-    }
-
-    fn unsent(&self) -> MutexGuard<'_, HashSet<Ticket>> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Delivers our answer to a server's request, or the news that it cannot be.
@@ -305,11 +302,7 @@ impl Session {
         match posted {
             Ok(Answer::Nothing) => {}
             Ok(Answer::Message(text)) => self.on_answer(id, &text),
-            Ok(Answer::Stream(mut stream)) => {
-                while let Ok(event) = stream.next().await {
-                    self.arrive_text(&event.data);
-                }
-            }
+            Ok(Answer::Stream(stream)) => self.on_stream(id, *stream).await,
             Err(failure) => {
                 let is_gone = failure.kind == Kind::WrongInstance;
                 let why = is_gone.then(|| lost(&failure.what));
@@ -322,11 +315,31 @@ impl Session {
         }
     }
 
+    /// Reads the stream that a message was answered by.
+    async fn on_stream(&self, id: Option<&Id>, mut stream: events::Stream) {
+        let why = loop {
+            match stream.next().await {
+                Ok(event) => self.arrive_text(&event.data),
+                Err(why) => break why,
+            }
+        };
+        // A call that has its answer does not wait for this any more.
+        if id.is_some() {
+            let what = format!("{why}, before the answer");
+            self.fail(id, Failure::new(Kind::Unknown, what));
+        }
+    }
+
     fn on_answer(&self, id: Option<&Id>, text: &str) {
         match (Message::decode(text), id) {
             (Ok(Message::Response(response)), _) if expired(&response.result) => {
                 self.fail(id, Failure::new(Kind::NotSent, "the session has expired"));
                 self.arrive(Arrival::Ended(lost("the session has expired")));
+            }
+            (Ok(Message::Response(response)), Some(id)) if response.id != *id => {
+                let why = format!("it is the answer to another request, {}", response.id);
+                self.arrive(Arrival::Message(Message::Response(response)));
+                self.unreadable(id, why);
             }
             (Ok(message), _) => self.arrive(Arrival::Message(message)),
             (Err(Malformed::Unattributed(error)), _)
@@ -342,14 +355,17 @@ impl Session {
                 });
             }
             (Err(malformed), Some(id)) => {
-                let why = format!("it is no answer: {malformed:?}");
-                self.arrive(Arrival::Lost {
-                    id: id.clone(),
-                    lost: Lost::Malformed { why },
-                });
+                self.unreadable(id, format!("it is no answer: {malformed:?}"));
             }
             (Err(malformed), None) => self.arrive(Arrival::Malformed(malformed)),
         }
+    }
+
+    fn unreadable(&self, id: &Id, why: String) {
+        self.arrive(Arrival::Lost {
+            id: id.clone(),
+            lost: Lost::Malformed { why },
+        });
     }
 
     fn fail(&self, id: Option<&Id>, failure: Failure) {
@@ -391,16 +407,21 @@ impl Outgoing for Out {
                 (turn, Some(pass))
             }
             Message::Request(_) => {
-                self.session.unsent().insert(ticket);
+                self.session.unsent.add(ticket);
                 (self.session.gate.turn(), None)
             }
             Message::Response(_) => (self.session.gate.turn(), None),
         };
         let session = Arc::clone(&self.session);
         self.session.posts.spawn(async move {
-            turn.come().await;
-            session.post(message, ticket).await;
-            session.unsent().remove(&ticket);
+            let posting = async {
+                turn.come().await;
+                session.post(message, ticket).await;
+            };
+            tokio::select! {
+                () = posting => {}
+                () = session.abandoned.cancelled() => {}
+            }
             drop(pass);
         });
         Ok(ticket)
@@ -412,7 +433,7 @@ impl Outgoing for Out {
     }
 
     fn may_have_left(&self, ticket: Ticket) -> bool {
-        !self.session.unsent().contains(&ticket)
+        !self.session.unsent.contains(ticket)
     }
 
     fn queued(&self) -> usize {
@@ -421,6 +442,12 @@ impl Outgoing for Out {
 
     fn close(&self) {
         self.session.over.cancel();
+    }
+
+    fn abandon(&self) {
+        self.session.unsent.finish();
+        self.session.abandoned.cancel();
+        self.close();
     }
 }
 
