@@ -173,6 +173,11 @@ pub trait Outgoing: Send + Sync + 'static {
     /// Sends what is queued, then ends the outgoing direction. Does not wait.
     fn close(&self);
 
+    /// After [`Outgoing::close`]: waits until all is written, or never will be.
+    fn written(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
     /// Ends the outgoing direction and drops what is queued: what was not sent by now is never sent.
     fn abandon(&self) {
         self.close();

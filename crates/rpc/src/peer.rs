@@ -40,6 +40,7 @@ use crate::message::Notification;
 use crate::message::Request;
 use crate::message::Response;
 use crate::router::Dispatch;
+use crate::router::Dispatched;
 use crate::router::Method;
 use crate::router::Notice;
 use crate::router::Router;
@@ -341,7 +342,12 @@ async fn read(
             Arrival::Lost { id, lost } => shared.on_lost(&id, lost),
             Arrival::Failed { id, error } => shared.resolve(&id, Err(error)),
             Arrival::Oversized { id, size, limit } => shared.on_oversized(id, size, limit),
-            Arrival::Ended(why) => return shared.end(why),
+            Arrival::Ended(why) => {
+                if matches!(why, Closed::ByPeer) {
+                    shared.say_farewell().await;
+                }
+                return shared.end(why);
+            }
         }
         let queued = shared.outgoing.queued_answers();
         if queued > STALLED_BYTES {
@@ -387,13 +393,16 @@ impl Shared {
             shared: Arc::clone(self),
             about: Some(id.clone()),
         };
+        let running = match self.router.request(peer, id.clone(), &method, params) {
+            Dispatched::Answered(result) => return self.answer(id, result),
+            Dispatched::Running(running) => running,
+        };
         let admitted = self.inbound.admit(&id, || {
-            let answer = self.router.request(peer, id.clone(), &method, params);
             let shared = Arc::clone(self);
             let id = id.clone();
             tokio::spawn(async move {
-                let result = answer.await;
-                if shared.inbound.finish(&id) {
+                let result = running.await;
+                if let Some(_answering) = shared.inbound.finish(&id) {
                     shared.answer(id, result);
                 }
             })
@@ -475,6 +484,16 @@ impl Shared {
         if let Err(closed) = self.send(message, Some(&about)) {
             debug!(id = %about, %closed, "nobody left to answer to");
         }
+    }
+
+    /// The other side has nothing more to say, but may still listen: what is being answered may finish.
+    async fn say_farewell(&self) {
+        let farewell = async {
+            self.inbound.idle().await;
+            self.outgoing.close();
+            self.outgoing.written().await;
+        };
+        let _ = tokio::time::timeout(self.router.farewell(), farewell).await;
     }
 
     /// Ends the peer once: later calls fail at once, every waiter wakes, handlers stop.

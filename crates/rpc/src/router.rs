@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -81,9 +82,25 @@ pub struct Call<S> {
     pub id: Option<Id>,
 }
 
-type Handler<S> =
-    Arc<dyn Fn(Call<S>, Json) -> BoxFuture<'static, Result<Json, RpcError>> + Send + Sync>;
+type Answer = Result<Json, RpcError>;
 type Listener<S> = Arc<dyn Fn(Call<S>, Json) -> Result<(), RpcError> + Send + Sync>;
+
+/// How a method is answered.
+enum Handler<S> {
+    /// Before anything that comes after it is looked at.
+    AtOnce(Arc<dyn Fn(Call<S>, Json) -> Answer + Send + Sync>),
+    /// In a task of its own.
+    InTask(Arc<dyn Fn(Call<S>, Json) -> BoxFuture<'static, Answer> + Send + Sync>),
+}
+
+impl<S> Clone for Handler<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Handler::AtOnce(handler) => Handler::AtOnce(Arc::clone(handler)),
+            Handler::InTask(handler) => Handler::InTask(Arc::clone(handler)),
+        }
+    }
+}
 
 /// How many requests of the other side run at once before more are answered "busy".
 pub const DEFAULT_CONCURRENCY: usize = 10_000;
@@ -94,11 +111,15 @@ pub struct Router<S> {
     table: Arc<Table<S>>,
 }
 
+/// The keys are our own, so nobody can choose them to collide.
+type ByName<T> = HashMap<&'static str, T, foldhash::fast::RandomState>;
+
 struct Table<S> {
-    methods: HashMap<&'static str, Handler<S>>,
+    methods: ByName<Handler<S>>,
     fallback: Option<Handler<S>>,
-    notices: HashMap<&'static str, Listener<S>>,
+    notices: ByName<Listener<S>>,
     concurrency: usize,
+    farewell: Duration,
 }
 
 // Handlers are shared, so a table that is being built can be copied from one that is in use.
@@ -109,6 +130,7 @@ impl<S> Clone for Table<S> {
             fallback: self.fallback.clone(),
             notices: self.notices.clone(),
             concurrency: self.concurrency,
+            farewell: self.farewell,
         }
     }
 }
@@ -135,10 +157,11 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// A router that knows no method yet.
     pub fn new(state: S) -> Self {
         let table = Table {
-            methods: HashMap::new(),
+            methods: ByName::default(),
             fallback: None,
-            notices: HashMap::new(),
+            notices: ByName::default(),
             concurrency: DEFAULT_CONCURRENCY,
+            farewell: Duration::ZERO,
         };
         Router {
             state,
@@ -166,6 +189,32 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self
     }
 
+    /// Gives what is being answered this long to finish when the other side has nothing more to say, instead of stopping it.
+    #[must_use]
+    pub fn farewell(mut self, time: Duration) -> Self {
+        self.table().farewell = time;
+        self
+    }
+
+    /// Adds a request method that is answered in the order of arrival, before what comes after it is looked at: a handshake.
+    /// Its handler must not block.
+    #[must_use]
+    pub fn method_at_once<M, F>(mut self, handler: F) -> Self
+    where
+        M: Method,
+        F: Fn(Call<S>, M::Params) -> Result<M::Result, RpcError> + Send + Sync + 'static,
+    {
+        let erased = move |call, params| {
+            let answer =
+                AssertUnwindSafe(|| to_json(&handler(call, parse::<M::Params>(&params)?)?));
+            std::panic::catch_unwind(answer).unwrap_or_else(|panic| Err(panicked(&*panic)))
+        };
+        self.table()
+            .methods
+            .insert(M::NAME, Handler::AtOnce(Arc::new(erased)));
+        self
+    }
+
     /// Adds a request method. Its handler runs in a task of its own; dropping that task is how it is cancelled.
     #[must_use]
     pub fn method<M, F, Fut>(mut self, handler: F) -> Self
@@ -175,16 +224,16 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Fut: Future<Output = Result<M::Result, RpcError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        let erased: Handler<S> = Arc::new(move |call, params| {
+        let erased = move |call, params| {
             let handler = Arc::clone(&handler);
             caught(async move {
                 let params = parse::<M::Params>(&params)?;
-                let result = handler(call, params).await?;
-                to_raw_value(&result)
-                    .map_err(|error| RpcError::internal(format!("the result is not JSON: {error}")))
+                to_json(&handler(call, params).await?)
             })
-        });
-        self.table().methods.insert(M::NAME, erased);
+        };
+        self.table()
+            .methods
+            .insert(M::NAME, Handler::InTask(Arc::new(erased)));
         self
     }
 
@@ -196,10 +245,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         Fut: Future<Output = Result<Json, RpcError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        self.table().fallback = Some(Arc::new(move |call, params| {
+        self.table().fallback = Some(Handler::InTask(Arc::new(move |call, params| {
             let handler = Arc::clone(&handler);
             caught(async move { handler(call, params).await })
-        }));
+        })));
         self
     }
 
@@ -223,43 +272,43 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
 
 /// A router with its state type forgotten: what a peer holds.
 pub(crate) trait Dispatch: Send + Sync + 'static {
-    /// Starts answering a request; the future never panics.
-    fn request(
-        &self,
-        peer: Peer,
-        id: Id,
-        method: &str,
-        params: Json,
-    ) -> BoxFuture<'static, Result<Json, RpcError>>;
+    /// Answers a request, or begins to.
+    fn request(&self, peer: Peer, id: Id, method: &str, params: Json) -> Dispatched;
     /// Handles a notification at once.
     fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json);
     /// How many requests may run at once.
     fn max_concurrency(&self) -> usize;
+    /// How long they may go on when the other side has nothing more to say.
+    fn farewell(&self) -> Duration;
+}
+
+/// What became of a request.
+pub(crate) enum Dispatched {
+    /// It is answered.
+    Answered(Answer),
+    /// This answers it, and never panics.
+    Running(BoxFuture<'static, Answer>),
 }
 
 impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
-    fn request(
-        &self,
-        peer: Peer,
-        id: Id,
-        method: &str,
-        params: Json,
-    ) -> BoxFuture<'static, Result<Json, RpcError>> {
+    fn request(&self, peer: Peer, id: Id, method: &str, params: Json) -> Dispatched {
         let Some(handler) = self
             .table
             .methods
             .get(method)
             .or(self.table.fallback.as_ref())
         else {
-            let error = RpcError::method_not_found(method);
-            return async { Err(error) }.boxed();
+            return Dispatched::Answered(Err(RpcError::method_not_found(method)));
         };
         let call = Call {
             state: self.state.clone(),
             peer,
             id: Some(id),
         };
-        handler(call, params)
+        match handler {
+            Handler::AtOnce(handler) => Dispatched::Answered(handler(call, params)),
+            Handler::InTask(handler) => Dispatched::Running(handler(call, params)),
+        }
     }
 
     fn notification(&self, peer: Peer, method: Cow<'static, str>, params: Json) {
@@ -284,16 +333,23 @@ impl<S: Clone + Send + Sync + 'static> Dispatch for Router<S> {
     fn max_concurrency(&self) -> usize {
         self.table.concurrency
     }
+
+    fn farewell(&self) -> Duration {
+        self.table.farewell
+    }
 }
 
 /// Turns a panic into an answer. The handler itself, not only its future, may panic: it is to be called inside.
-fn caught(
-    answer: impl Future<Output = Result<Json, RpcError>> + Send + 'static,
-) -> BoxFuture<'static, Result<Json, RpcError>> {
+fn caught(answer: impl Future<Output = Answer> + Send + 'static) -> BoxFuture<'static, Answer> {
     AssertUnwindSafe(answer)
         .catch_unwind()
         .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
         .boxed()
+}
+
+fn to_json(result: &impl Serialize) -> Answer {
+    to_raw_value(result)
+        .map_err(|error| RpcError::internal(format!("the result is not JSON: {error}")))
 }
 
 /// Reads params; where they do not fit, reads them again with the path of the offending field.

@@ -112,7 +112,7 @@ impl Served {
 /// The methods of a component server.
 pub(crate) fn router(served: Served) -> Router<Served> {
     Router::new(served)
-        .method::<Initialize, _, _>(|call, params| async move { initialize(&call, params) })
+        .method_at_once::<Initialize, _>(|call, params| initialize(&call, params))
         .notice::<Initialized, _>(|call, Empty {}| {
             let mut agreed = call.state.agreed.lock();
             // Without a greeting before it, this means nothing.
@@ -120,15 +120,15 @@ pub(crate) fn router(served: Served) -> Router<Served> {
                 agreed.handshake = Handshake::Complete;
             }
         })
-        .method::<Ping, _, _>(|_, Empty {}| async { Ok(Empty {}) })
-        .method::<List, _, _>(|call, Empty {}| async move {
+        .method_at_once::<Ping, _>(|_, Empty {}| Ok(Empty {}))
+        .method_at_once::<List, _>(|call, Empty {}| {
             call.state.check_initialized()?;
             let components = call.state.server.components();
             Ok(ListResult {
                 components: components.cloned().collect(),
             })
         })
-        .method::<Info, _, _>(|call, InfoParams { component }| async move {
+        .method_at_once::<Info, _>(|call, InfoParams { component }| {
             call.state.check_initialized()?;
             let prefix = call.state.prefix();
             let component = call.state.server.find(&component, prefix.as_deref())?;

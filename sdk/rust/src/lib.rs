@@ -32,7 +32,6 @@ mod context;
 mod error;
 pub mod http;
 mod server;
-mod watched;
 
 pub use context::Context;
 pub use error::Error;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,7 +26,9 @@ use crate::Error;
 use crate::component::Component;
 use crate::connection::Served;
 use crate::connection::router;
-use crate::watched;
+
+/// Enough for those about to answer, and for `printf … | server`; whoever reads is gone, or soon will be.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// A table of components and a name.
 ///
@@ -104,8 +107,9 @@ impl Server {
             max_message_bytes: self.max_message_bytes,
             ..lines::Options::default()
         };
-        let link = watched::watch(stdio::link(&options)?);
-        match Arc::new(self).serve_until_closed(link).await {
+        let router = router(Served::session(Arc::new(self))).farewell(FAREWELL);
+        let connection = peer::connect(stdio::link(&options)?, router);
+        match connection.closed().await {
             Closed::ByPeer | Closed::ByUs => Ok(()),
             Closed::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             closed => Err(io::Error::other(closed)),
@@ -114,12 +118,8 @@ impl Server {
 
     /// Serves one link until it ends. Components do not run before the handshake is complete.
     pub async fn serve(self: Arc<Self>, link: Link) {
-        self.serve_until_closed(link).await;
-    }
-
-    async fn serve_until_closed(self: Arc<Self>, link: Link) -> Closed {
         let connection = peer::connect(link, router(Served::session(self)));
-        connection.closed().await
+        connection.closed().await;
     }
 
     /// The component that a runtime calls by a path: with or without a slash, or under its prefix.

@@ -294,9 +294,7 @@ fn admit(server: &Server, head: &Parts) -> Result<Admitted, Refusal> {
     security::check_form(&head.headers)?;
     let target = match query.session {
         Some(id) => Target::Session(server.sessions.find(&id)?),
-        None if security::names(&head.headers, http::EVENT_STREAM) => {
-            Target::Direct(Caller::TakesStreams)
-        }
+        None if security::takes_streams(&head.headers) => Target::Direct(Caller::TakesStreams),
         None => Target::Direct(Caller::TakesJson),
     };
     Ok(Admitted::Message(target))

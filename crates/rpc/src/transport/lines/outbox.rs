@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Closed;
 use crate::link::Outgoing;
@@ -58,6 +59,8 @@ pub(super) struct Outbox {
     left: AtomicU64,
     filled: Notify,
     drained: Notify,
+    /// The writer is done, for better or worse.
+    written: CancellationToken,
 }
 
 impl Outbox {
@@ -163,6 +166,10 @@ impl Outgoing for Outbox {
         self.filled.notify_one();
     }
 
+    fn written(&self) -> BoxFuture<'_, ()> {
+        self.written.cancelled().boxed()
+    }
+
     fn abandon(&self) {
         let mut queue = self.lock();
         queue.closed = true;
@@ -209,6 +216,7 @@ pub(super) async fn write<W: AsyncWrite + Send + Unpin>(
     outbox: std::sync::Arc<Outbox>,
     mut output: W,
 ) -> Result<(), Closed> {
+    let _written = outbox.written.clone().drop_guard();
     loop {
         let pieces = match outbox.take() {
             Taken::Closed => break,

@@ -296,6 +296,47 @@ fn connection_queued(connection: &peer::Connection) -> usize {
     connection.peer().queued_bytes()
 }
 
+/// What the other side reads when it asks twice, says nothing more, and one answer takes until it has been asked for.
+async fn last_answers(farewell: Duration) -> String {
+    let (near, far) = duplex(4096);
+    let (input, output) = tokio::io::split(near);
+    let router = Router::new(())
+        .method_at_once::<Echo, _>(|_, [text]| Ok(text))
+        .fallback(|_, _| async {
+            // Longer than whoever is given no time.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(crate::message::empty_params())
+        })
+        .farewell(farewell);
+    let connection = peer::connect(link(input, output, &Options::default()), router);
+    let (mut answers, mut asking) = tokio::io::split(far);
+    asking
+        .write_all(
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"slow\",\"params\":{}}\n\
+              {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"echo\",\"params\":[\"a\"]}\n",
+        )
+        .await
+        .unwrap();
+    asking.shutdown().await.unwrap();
+    let closed = connection.closed().await;
+    assert!(matches!(closed, Closed::ByPeer), "{closed}");
+    let mut text = String::new();
+    answers.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_answered_at_the_end_may_finish_where_it_is_given_time() {
+    let (first, second) = (
+        r#"{"jsonrpc":"2.0","id":2,"result":"a"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    );
+    let all = format!("{first}\n{second}\n");
+    assert_eq!(last_answers(Duration::from_secs(1)).await, all);
+    let answers = last_answers(Duration::ZERO).await;
+    assert!(!answers.contains(second), "{answers}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_pieces_are_read_to_the_end(bytes in any::<Vec<u8>>(), step in 1usize..64, limit in 8usize..64) {

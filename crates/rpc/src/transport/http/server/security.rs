@@ -13,6 +13,7 @@ use url::Url;
 use super::LocalAddress;
 use super::Options;
 use super::answer::Refusal;
+use crate::transport::http;
 
 impl Options {
     /// Refuses pages of other sites, and names that other sites may have pointed at this machine.
@@ -112,6 +113,11 @@ impl Options {
 /// Refuses POSTs that are no JSON, or whose answer could not be.
 pub(super) fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
     let content_type = text(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    // What a runtime of ours says needs no reading.
+    let is_known = content_type == http::JSON && says(headers, http::ACCEPT);
+    if is_known && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(());
+    }
     let encoding = text(headers, &header::CONTENT_ENCODING).unwrap_or("identity");
     if !is_json(content_type) || !encoding.eq_ignore_ascii_case("identity") {
         return Err(Refusal::unsupported_media_type());
@@ -137,9 +143,16 @@ pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
         .is_some_and(|quality| quality > 0.0)
 }
 
-/// Whether the sender names a type: a wildcard does not promise that it can read a stream.
-pub(super) fn names(headers: &HeaderMap, kind: &str) -> bool {
-    quality(headers, kind).is_some_and(|quality| quality > 0.0)
+/// Whether the sender can read a stream, which a wildcard does not promise.
+pub(super) fn takes_streams(headers: &HeaderMap) -> bool {
+    says(headers, http::ACCEPT)
+        || quality(headers, http::EVENT_STREAM).is_some_and(|quality| quality > 0.0)
+}
+
+/// Whether `Accept` is this very text and nothing else.
+fn says(headers: &HeaderMap, accept: &str) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).into_iter();
+    values.next().is_some_and(|value| value == accept) && values.next().is_none()
 }
 
 /// How much a media range is wanted, where it stands in `Accept` ([RFC 9110, 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
