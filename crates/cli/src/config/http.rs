@@ -134,26 +134,25 @@ fn headers(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Option
         };
         value.set_sensitive(true);
         if is_secret(name.as_str()) {
-            reader.secret(&text);
+            reader.secret(&entry.node, &text);
         }
         client.headers.insert(name, value);
     }
-    let Some(token) = reader.text_of(fields, "bearerToken") else {
+    let Some(node) = fields.take("bearerToken") else {
         return;
     };
-    reader.secret(&token);
+    let Some(token) = reader.text(node, "\"bearerToken\"") else {
+        return;
+    };
+    reader.secret(node, &token);
     match header::Value::try_from(format!("Bearer {token}")) {
         Ok(mut value) => {
             value.set_sensitive(true);
             client.headers.insert(header::AUTHORIZATION, value);
         }
         Err(_) => {
-            let span = fields
-                .take("bearerToken")
-                .map_or_else(|| fields.span(), |node| node.span);
-            let found = reader
-                .diagnostics
-                .error(Code::BadValue, span, "the token cannot be sent");
+            let message = "the token cannot be sent";
+            let found = reader.diagnostics.error(Code::BadValue, node.span, message);
             found.hint("it must be one line of plain text; is there a line break at its end?");
         }
     }

@@ -55,6 +55,16 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
         fields.finish(&mut reader.diagnostics);
         return None;
     };
+    if let Some(transport @ ("http" | "stdio")) = kind_node.as_str().map(|text| &**text) {
+        let message = format!("{transport:?} is no type");
+        let found = reader
+            .diagnostics
+            .error(Code::BadValue, kind_node.span, message);
+        found.hint(format!(
+            "it is a transport: write `type: stepflow` and `transport: {transport}`"
+        ));
+        return None;
+    }
     let plugin = match fields.choice(
         "type",
         &["builtin", "stepflow", "mock", "mcp"],

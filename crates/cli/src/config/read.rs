@@ -284,9 +284,12 @@ impl Reader<'_> {
         !self.substituted.contains_key(&node.span)
     }
 
-    /// Remembers a text that must not be shown.
-    pub fn secret(&self, text: &str) {
-        self.secrets.add(text);
+    /// Remembers the text that a node stands for: it must not be shown. A `${…}` that stands for nothing is no secret, and
+    /// its reader wants to see it.
+    pub fn secret(&self, node: &Node, text: &str) {
+        if !self.refused.contains(&node.span) {
+            self.secrets.add(text);
+        }
     }
 
     /// The string of an optional key.

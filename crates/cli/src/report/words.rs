@@ -162,6 +162,18 @@ fn out_of_reach(message: &str) -> &'static str {
         "name the authority that signed its certificate in the plugin's `tls.ca`, a PEM file"
     } else if message.contains("Connection refused") || message.contains("dns error") {
         "is the server running, and are host and port of the plugin's `url` right?"
+    } else if message.contains("the server answered 401 ") {
+        "the plugin's `bearerToken` must be the token that the server was started with: its `--token-file`, or STEPFLOW_TOKEN"
+    } else if message.contains("is not known as 0.0.0.0") {
+        "write `localhost` in the plugin's `url`: 0.0.0.0 says where to listen, not whom to reach"
+    } else if message.contains("this server is not known as ") {
+        "name the server in the plugin's `url` as it knows itself, or start it with `--allow-host`"
+    } else if message.contains("InvalidContentType") {
+        "what listens there speaks no TLS: is it `http://` instead of `https://` in the plugin's `url`?"
+    } else if message.contains("502 Bad Gateway") || message.contains("504 Gateway") {
+        "a proxy answers there, and reaches no server behind it: is one running, and where the proxy looks for it?"
+    } else if message.contains("`session: required`") {
+        "leave `session: required` out if no component calls back, or use a server that has sessions"
     } else {
         "look at the plugin's `url` in the config, and at what the server itself says on stderr"
     }
@@ -238,6 +250,24 @@ mod tests {
             "is the server running",
         );
         check("dns error: no such name", "is the server running");
-        check("the server answered 401 Unauthorized", "`url`");
+        check("the server answered 401 Unauthorized", "`bearerToken`");
+        check(
+            "the server answered 403 Forbidden: this server is not known as 0.0.0.0:1 on this machine",
+            "`localhost`",
+        );
+        check(
+            "the server answered 403 Forbidden: this server is not known as evil.example on this machine",
+            "`--allow-host`",
+        );
+        check(
+            "received corrupt message of type InvalidContentType",
+            "`http://`",
+        );
+        check("the server answered 502 Bad Gateway: <html>", "a proxy");
+        check(
+            "the server offers no session, which `session: required` asks for",
+            "leave `session: required` out",
+        );
+        check("the server answered 404 Not Found", "`url`");
     }
 }

@@ -25,6 +25,10 @@ fn mistakes_in_plugins() {
         &["1:23 & \"stepflo\" is no type & did you mean \"stepflow\""],
     );
     bad(
+        "plugins: { p: { type: http, url: x } }",
+        &["1:23 & \"http\" is no type & `type: stepflow` and `transport: http`"],
+    );
+    bad(
         "plugins: { p: { type: 3 } }",
         &["1:23 & \"type\" must be a word"],
     );
@@ -416,6 +420,18 @@ fn values_from_the_environment_are_not_shown() {
     let (_, secrets) = load("x-a: ${API_KEY}\nx-b: ${PATH} ${NO:-a-long-default}");
     let text = "sesame-open /bin a-long-default";
     assert_eq!(secrets.scrub(text), "*** /bin a-long-default");
+}
+
+#[test]
+fn a_token_that_is_not_there_is_no_secret() {
+    let scrubbed = |token: &str| {
+        let plugin = format!("type: stepflow, url: 'http://h', bearerToken: {token}");
+        let headers = format!("headers: {{ x-token: {token} }}");
+        let (_, secrets) = load(&format!("plugins: {{ p: {{ {plugin}, {headers} }} }}"));
+        secrets.scrub(&format!("token: {token}")).into_owned()
+    };
+    assert_eq!(scrubbed("'${MISSING}'"), "token: '${MISSING}'");
+    assert_eq!(scrubbed("a-real-token"), "token: ***");
 }
 
 proptest! {
