@@ -266,6 +266,18 @@ struct Keeper {
     told: Option<String>,
 }
 
+/// What is said of a life that ended. Lives are counted where a process is started for each; a server that runs on its own
+/// may be quite well, and nobody starts it from here.
+fn obituary(lives: Option<(u32, u32)>, delay: Duration, reason: &str) -> String {
+    let delay = stepflow_flow::duration::print(rounded(delay));
+    match lives {
+        Some((failures, tries)) => format!(
+            "component server ended (failure {failures} of {tries}), starting it again in {delay}: {reason}"
+        ),
+        None => format!("no connection to the component server, trying again in {delay}: {reason}"),
+    }
+}
+
 /// How one life of the server ended.
 struct Death {
     reason: String,
@@ -363,12 +375,11 @@ impl Keeper {
         } else {
             &reason
         };
-        warn!(
-            plugin = %self.name,
-            "component server ended (failure {} of {tries}), starting it again in {}: {again}",
-            self.failures,
-            stepflow_flow::duration::print(rounded(delay)),
-        );
+        let lives = match self.connector {
+            Connector::Stdio(_) => Some((self.failures, tries)),
+            Connector::Http(_) => None,
+        };
+        warn!(plugin = %self.name, "{}", obituary(lives, delay, again));
         self.told = Some(reason);
         self.publish.send_replace(State::Backoff);
         self.or_stopped(tokio::time::sleep(delay)).await
@@ -436,6 +447,19 @@ fn chance() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_process_of_ours_is_counted_and_started_again() {
+        let said = |lives| obituary(lives, Duration::from_secs(1), "it is gone");
+        assert_eq!(
+            said(Some((2, 6))),
+            "component server ended (failure 2 of 6), starting it again in 1s: it is gone"
+        );
+        assert_eq!(
+            said(None),
+            "no connection to the component server, trying again in 1s: it is gone"
+        );
+    }
 
     // req: plugins.restart-waits
     #[test]
