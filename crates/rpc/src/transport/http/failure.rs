@@ -31,7 +31,7 @@ pub struct Failure {
 pub enum Kind {
     /// The request did not reach the other side: sending it again is safe.
     NotSent,
-    /// It reached another process than the one it was meant for, which did nothing with it.
+    /// It reached a process that does not know the session it was meant for, and did nothing with it.
     WrongInstance,
     /// The other side has enough to do.
     Busy {
@@ -85,14 +85,19 @@ impl Failure {
     /// What a status means that says more than the error in its body: where to go instead, and when to come back.
     pub(super) fn of_refusal(status: StatusCode, headers: &HeaderMap, body: &str) -> Option<Self> {
         let kind = match status.as_u16() {
-            421 => Kind::WrongInstance,
+            404 | 421 => Kind::WrongInstance,
             429 | 503 => Kind::Busy {
                 retry_after: Some(retry_after(headers)?),
             },
             _ => return None,
         };
         let error = error_in(body)?;
-        let is_meant = kind == Kind::WrongInstance || error.code == ErrorCode::BUSY;
+        // A component's own error of that number comes with another status, and after the component ran.
+        let is_meant = match status.as_u16() {
+            404 => error.code == ErrorCode::SESSION_EXPIRED,
+            421 => true,
+            _ => error.code == ErrorCode::BUSY,
+        };
         is_meant.then(|| Failure::new(kind, error.message))
     }
 
@@ -221,6 +226,28 @@ mod tests {
         check(500, None, Kind::Unknown, "");
         check(502, Some("7"), Kind::Unknown, "Bad Gateway");
         check(504, None, Kind::Unknown, "");
+    }
+
+    #[test]
+    fn a_session_is_unknown_by_its_status_and_its_code() {
+        for (status, code, is_unknown) in [
+            (404, -32010, true),
+            (421, -32010, true),
+            (404, -32600, false),
+            (200, -32010, false),
+            (500, -32010, false),
+        ] {
+            let error = format!(r#"{{"code":{code},"message":"gone"}}"#);
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"1","error":{error}}}"#);
+            let status = StatusCode::from_u16(status).unwrap();
+            let refusal = Failure::of_refusal(status, &HeaderMap::new(), &body);
+            let kind = refusal.map(|failure| failure.kind);
+            assert_eq!(
+                kind,
+                is_unknown.then_some(Kind::WrongInstance),
+                "{status} {code}"
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use reqwest::header::ACCEPT;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::header::HeaderMap;
 use reqwest::header::LOCATION;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Host;
 use url::Url;
@@ -24,7 +25,6 @@ use super::endpoint::OriginPattern;
 use super::endpoint::Target;
 use super::events;
 use super::events::Place;
-use crate::error::ErrorCode;
 use crate::transport::http;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
@@ -39,6 +39,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long the reason of a refusal is waited for: the status alone says enough.
 const WORDS_WITHIN: Duration = Duration::from_secs(1);
+/// How many answers and notifications are posted at once. A server that asks without end and takes no answer would have us
+/// open connections without end, which are everybody's.
+const MOST_DELIVERIES_AT_ONCE: usize = 256;
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -51,7 +54,8 @@ pub(super) struct Exchange {
     /// How long a server may take to be there.
     connect_timeout: Duration,
     pub(super) max_message_bytes: usize,
-    /// Where a server permanently sent us.
+    deliveries: Semaphore,
+    /// Where a server sent us.
     moved: Mutex<HashMap<Url, Url>>,
 }
 
@@ -120,6 +124,7 @@ impl Exchange {
             allowed: options.allowed_endpoint_origins.clone(),
             connect_timeout: options.connect_timeout,
             max_message_bytes: options.max_message_bytes,
+            deliveries: Semaphore::new(MOST_DELIVERIES_AT_ONCE),
             moved: Mutex::default(),
         })
     }
@@ -200,12 +205,12 @@ impl Exchange {
         instance: Option<&str>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
+        let turn = self.deliveries.acquire().await;
+        let _turn = turn.expect("the semaphore is never closed");
         match self.post(target, instance, body).await? {
             Answer::Message(text) => match http::failure::error_in(&text) {
-                Some(error) if error.code != ErrorCode::SESSION_EXPIRED => {
-                    Err(Failure::new(Kind::Refused, error.message))
-                }
-                _ => Ok(Answer::Message(text)),
+                Some(error) => Err(Failure::new(Kind::Refused, error.message)),
+                None => Ok(Answer::Message(text)),
             },
             answer => Ok(answer),
         }
@@ -395,6 +400,8 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
     use tokio::io::AsyncReadExt;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
@@ -430,5 +437,30 @@ mod tests {
         };
         assert_eq!(failure.kind, Kind::Refused);
         assert!(failure.what.contains("limit of 100 bytes"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn answers_that_a_server_does_not_take_do_not_open_connections_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let accept = async {
+            let mut held = Vec::new();
+            while held.len() < MOST_DELIVERIES_AT_ONCE {
+                held.push(listener.accept().await.unwrap());
+            }
+            // Whoever would still come is on its way.
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            held.len() + usize::from(listener.accept().now_or_never().is_some())
+        };
+        let exchange = Exchange::new(&Options::new(url.parse().unwrap())).unwrap();
+        let target = Target::direct(exchange.url().clone());
+        let all = 0..MOST_DELIVERIES_AT_ONCE + 10;
+        let deliveries = join_all(all.map(|_| exchange.deliver(&target, None, Bytes::new())));
+        tokio::select! {
+            _ = deliveries => panic!("they were answered"),
+            accepted = accept => assert_eq!(accepted, MOST_DELIVERIES_AT_ONCE),
+        }
     }
 }

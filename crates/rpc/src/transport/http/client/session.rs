@@ -29,7 +29,6 @@ use super::gate::Gate;
 use super::unsent::Unsent;
 use crate::error::CallError;
 use crate::error::Closed;
-use crate::error::ErrorCode;
 use crate::error::Lost;
 use crate::error::RpcError;
 use crate::link::Arrival;
@@ -292,22 +291,15 @@ impl Session {
 
     fn on_answer(&self, id: Option<&Id>, text: &str) {
         match (Message::decode(text), id) {
-            (Ok(Message::Response(response)), _) if expired(&response.result) => {
-                self.fail(id, Failure::new(Kind::NotSent, "the session has expired"));
-                self.arrive(Arrival::Ended(lost("the session has expired")));
-            }
             (Ok(Message::Response(response)), Some(id)) if response.id != *id => {
                 let why = format!("it is the answer to another request, {}", response.id);
                 self.arrive(Arrival::Message(Message::Response(response)));
                 self.unreadable(id, why);
             }
-            (Ok(message), _) => self.arrive(Arrival::Message(message)),
-            (Err(Malformed::Unattributed(error)), _)
-                if error.code == ErrorCode::SESSION_EXPIRED =>
-            {
-                self.fail(id, Failure::new(Kind::NotSent, "the session has expired"));
-                self.arrive(Arrival::Ended(lost("the session has expired")));
+            (Ok(Message::Request(_) | Message::Notification(_)), Some(id)) => {
+                self.unreadable(id, "it is a request, where the answer should be".to_owned());
             }
+            (Ok(message), _) => self.arrive(Arrival::Message(message)),
             (Err(Malformed::Unattributed(error)), Some(id)) => {
                 self.arrive(Arrival::Failed {
                     id: id.clone(),
@@ -337,12 +329,6 @@ impl Session {
             None => warn!(%failure, "a message could not be delivered"),
         }
     }
-}
-
-fn expired(result: &Result<crate::message::Json, RpcError>) -> bool {
-    result
-        .as_ref()
-        .is_err_and(|error| error.code == ErrorCode::SESSION_EXPIRED)
 }
 
 fn encode(message: Message) -> Bytes {

@@ -44,7 +44,7 @@ fn events(text: String, end: Option<Arc<Notify>>) -> Answer {
     (STREAM, Body::from_stream(body))
 }
 
-fn session(name: u32) -> String {
+fn named(name: u32) -> String {
     format!("id: {name}.0\nevent: endpoint\ndata: /?session={name}\n\n")
 }
 
@@ -57,7 +57,7 @@ async fn serve(routes: Routes) -> std::net::SocketAddr {
 
 /// A server that answers every message so.
 async fn answering(answer: fn() -> Answer) -> std::net::SocketAddr {
-    let open = async || events(session(1), None);
+    let open = async || events(named(1), None);
     let routes = Routes::new().route("/runtime/events", get(open));
     serve(routes.route("/", axum::routing::post(async move || answer()))).await
 }
@@ -84,7 +84,7 @@ async fn what_was_not_sent_is_not_sent_after_its_session_was_lost_either() {
             is_resumed.notify_one();
             may_resume.notified().await;
         }
-        events(session(name), Some(is_cut))
+        events(named(name), Some(is_cut))
     };
     let take = async move |body: String| came.lock().unwrap().push(body);
     let routes = Routes::new().route("/runtime/events", get(open));
@@ -128,17 +128,49 @@ async fn a_stream_that_ends_before_the_answer_fails_its_call() {
 
 #[tokio::test]
 async fn an_answer_to_another_request_fails_the_call_whose_post_it_answers() {
-    for (session, _) in BOTH {
-        let answer = || {
-            let text = r#"{"jsonrpc":"2.0","id":"another","result":"a"}"#;
-            (JSON, Body::from(text))
-        };
+    let another = || {
+        let text = r#"{"jsonrpc":"2.0","id":"another","result":"a"}"#;
+        (JSON, Body::from(text))
+    };
+    let request = || {
+        let text = r#"{"jsonrpc":"2.0","id":"another request","method":"echo","params":["a"]}"#;
+        (JSON, Body::from(text))
+    };
+    let answers: [fn() -> Answer; 2] = [another, request];
+    for (answer, (session, _)) in answers
+        .into_iter()
+        .flat_map(|it| BOTH.map(|mode| (it, mode)))
+    {
         let address = answering(answer).await;
         let (client, _) = connect_to(address, session).await;
         let outcome = in_time(client.peer().call::<Echo>(&["a".to_owned()])).await;
         let Err(CallError::Lost(lost)) = outcome else {
             panic!("{session:?}: {outcome:?}");
         };
-        assert!(lost.to_string().contains("another request"), "{lost}");
+        let text = lost.to_string();
+        assert!(text.contains("request"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_may_answer_with_the_code_of_an_expired_session() {
+    for (session, _) in BOTH {
+        let answer = async |body: String| {
+            let asked: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let error = serde_json::json!({"code": -32010, "message": "elsewhere"});
+            let answer = serde_json::json!({"jsonrpc": "2.0", "id": asked["id"], "error": error});
+            (JSON, answer.to_string())
+        };
+        let open = async || events(named(1), None);
+        let routes = Routes::new().route("/runtime/events", get(open));
+        let address = serve(routes.route("/", axum::routing::post(answer))).await;
+        let (client, _) = connect_to(address, session).await;
+        let outcome = in_time(client.peer().call::<Echo>(&["a".to_owned()])).await;
+        // It ran: nothing may say that it was not sent.
+        assert!(
+            matches!(outcome, Err(CallError::Remote(_))),
+            "{session:?}: {outcome:?}"
+        );
+        assert!(!client.peer().is_closed());
     }
 }
