@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use tracing::debug;
-use tracing::info;
+use tracing::warn;
 pub use url::Url;
 
 use crate::link::Link;
@@ -228,6 +228,7 @@ async fn ask_for_events(
 ) -> Result<(Asked, Instant), ConnectError> {
     let deadline = Instant::now() + options.connect_timeout;
     let mut wait = Duration::from_millis(50);
+    let mut is_told = false;
     loop {
         let until = Instant::now() + options.negotiation_timeout;
         let asked = Arc::clone(exchange);
@@ -241,7 +242,12 @@ async fn ask_for_events(
         if Instant::now() + wait >= deadline {
             return Err(error);
         }
-        info!(%error, "the server is not there yet, trying again");
+        if !is_told {
+            let url = exchange.shown();
+            let within = options.connect_timeout;
+            warn!(%url, %error, "the server is not there yet; it is asked again for {within:?}");
+        }
+        is_told = true;
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(2));
     }

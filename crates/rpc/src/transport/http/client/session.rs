@@ -43,6 +43,9 @@ use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 use patience::Patience;
 
+/// How long a server may be gone before somebody hears of it.
+const TOLD_AFTER: Duration = Duration::from_millis(500);
+
 /// Makes a link of a session whose endpoint has just been named.
 pub(super) fn link(
     exchange: Arc<Exchange>,
@@ -165,7 +168,14 @@ impl Session {
             return Err(lost(why));
         };
         debug!(why, "opening the stream of events again");
+        let mut is_told = false;
         while let Some((wait, deadline)) = patience.next(Instant::now(), retry) {
+            if wait > TOLD_AFTER && !is_told {
+                let url = self.exchange.shown();
+                let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+                warn!(%url, why, "the server is gone; its session is kept for {left} s in case it comes back");
+                is_told = true;
+            }
             tokio::time::sleep(wait).await;
             let opening = events::open(&self.exchange, Some(&place));
             let mut resumed = match tokio::time::timeout_at(deadline, opening).await {

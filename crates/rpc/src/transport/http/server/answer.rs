@@ -145,8 +145,8 @@ impl Refusal {
 
     pub(super) fn wrong_instance(ours: &str) -> Self {
         let text = format!(
-            "this is the instance {ours}, and the request is for another one, which may have ended: route by \
-             Stepflow-Instance-Id or by the endpoint's `instance`"
+            "this is the instance {ours}, and the request is for another one: that one has ended or was restarted; or a \
+             load balancer is in front and does not route by Stepflow-Instance-Id or the endpoint's `instance`"
         );
         Refusal::new(
             StatusCode::MISDIRECTED_REQUEST,

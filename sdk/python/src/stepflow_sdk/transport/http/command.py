@@ -134,8 +134,15 @@ def _bound(family: int, address: str, port: int) -> socket.socket:
 
 
 def _url(listening: socket.socket) -> str:
+    """Where the server is reached; an address that means all of them is one to listen on, not to write into a config."""
     address, port = listening.getsockname()[:2]
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    everywhere = " (and by every other address of this machine)"
+    if ipaddress.ip_address(address).is_unspecified:
+        address = "::1" if ":" in address else "127.0.0.1"
+    else:
+        everywhere = ""
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}{everywhere}"
 
 
 def _is_loopback(listening: socket.socket) -> bool:
