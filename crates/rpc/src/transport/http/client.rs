@@ -6,6 +6,7 @@ mod events;
 mod exchange;
 mod gate;
 mod session;
+mod undelivered;
 mod unsent;
 
 use std::fmt;
@@ -90,12 +91,15 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.keys().collect();
         f.debug_struct("Options")
-            .field("url", &self.url.as_str())
+            .field("url", &endpoint::shown(&self.url))
             .field("headers", &headers)
             .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }
+
+/// How long at most between two questions to a server that is not there: one that comes up only for moments is found too.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// How the two sides talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +253,7 @@ async fn ask_for_events(
         }
         is_told = true;
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(2));
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 

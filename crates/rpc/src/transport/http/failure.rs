@@ -112,7 +112,8 @@ impl Failure {
                 retry_after: retry_after(headers),
             },
             421 => Kind::WrongInstance,
-            500..=599 => Kind::Unknown,
+            // 408: what the server had of the request was not enough for it, or so it says.
+            408 | 500..=599 => Kind::Unknown,
             _ => Kind::Refused,
         };
         let hint = match status.as_u16() {

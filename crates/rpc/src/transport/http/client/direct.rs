@@ -22,6 +22,7 @@ use super::events;
 use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::gate::Gate;
+use super::undelivered::Undelivered;
 use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::Lost;
@@ -47,6 +48,7 @@ pub(super) fn link(exchange: Arc<Exchange>, target: Target) -> Link {
         posts: Mutex::default(),
         asked: Mutex::default(),
         n_asked: AtomicU64::new(0),
+        undelivered: Undelivered::default(),
         over: CancellationToken::new(),
     });
     let incoming = stream::unfold(incoming, |mut incoming| async {
@@ -70,6 +72,7 @@ struct Shared {
     /// What servers asked on streams, by the id that we gave it: ids of two servers may be equal.
     asked: Mutex<HashMap<Id, Asked>>,
     n_asked: AtomicU64,
+    undelivered: Undelivered,
     over: CancellationToken,
 }
 
@@ -279,7 +282,11 @@ impl Outgoing for Out {
                 };
                 response.id = asked.id.clone();
                 let body = encode(Message::Response(response));
-                tokio::spawn(async move { shared.answer(asked, body).await });
+                let held = shared.undelivered.hold(body.len());
+                tokio::spawn(async move {
+                    shared.answer(asked, body).await;
+                    drop(held);
+                });
             }
             Message::Notification(notification) => {
                 let (turn, pass) = shared.gate.notification();
@@ -304,6 +311,10 @@ impl Outgoing for Out {
 
     fn queued(&self) -> usize {
         0
+    }
+
+    fn queued_answers(&self) -> usize {
+        self.shared.undelivered.bytes()
     }
 
     /// Without a session, closing the POST is the cancel.
