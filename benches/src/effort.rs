@@ -5,7 +5,7 @@ use crate::row::Unit;
 /// How many rounds of how many operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Every row is measured once a round.
+    /// Every row is measured once a round, and one with a floor several times beside it.
     pub rounds: usize,
     /// What the numbers of operations are divided by.
     share: usize,
@@ -26,12 +26,12 @@ impl Effort {
     /// A minute's check.
     pub const QUICK: Effort = Effort {
         rounds: 3,
-        share: 10,
+        share: 20,
     };
     /// What figures are taken with.
     pub const FULL: Effort = Effort {
         rounds: 9,
-        share: 1,
+        share: 3,
     };
 
     /// How many operations a measurement has.

@@ -1,8 +1,8 @@
 //! Measures, in one run and interleaved: what the machine can do at best (floors), what ours does, and what others do
 //! (peers), as ratios to each other.
 //!
-//! Every row is measured once a round, all rows in turn, so that a machine that slows down slows all of them; the tables
-//! show the median over the rounds with its spread. Nothing here asserts: figures are for people.
+//! Every row is measured once a round, all rows in turn, so that a machine that slows down slows all of them, and those with a floor
+//! in short pairs right beside it; the tables show the median over the rounds with its spread. Nothing here asserts: figures are for people.
 
 mod caller;
 mod child;
