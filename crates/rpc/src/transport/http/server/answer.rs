@@ -129,6 +129,16 @@ impl Refusal {
         )
     }
 
+    pub(super) fn too_slow(idle: Duration) -> Self {
+        let text = format!("nothing more of the message came for {idle:?}");
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::INVALID_REQUEST,
+            text,
+        )
+        .with(header::CONNECTION, "close")
+    }
+
     pub(super) fn too_large(id: Option<Id>, limit: usize) -> Self {
         let text =
             format!("the message is over the limit of {limit} bytes: put large data in a blob");

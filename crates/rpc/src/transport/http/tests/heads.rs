@@ -1,6 +1,10 @@
 //! What a request's head and body decide, before any method runs: for each, a status and a JSON-RPC body.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
 use super::raw::Answer;
 use super::raw::Ask;
@@ -398,4 +402,25 @@ async fn an_advertised_address_is_where_sessions_are_and_a_name_that_is_served()
     assert!(events.endpoint.starts_with(expected), "{}", events.endpoint);
     let answer = echo().with("host", "r1.test:8080").send(&server).await;
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_given_up() {
+    let options = server::Options {
+        body_idle: Duration::from_millis(50),
+        ..server::Options::default()
+    };
+    let server = serve(options).await;
+    let mut stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let half = format!(
+        "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        server.address
+    );
+    stream.write_all(half.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"code\":-32600"), "{answer}");
 }
