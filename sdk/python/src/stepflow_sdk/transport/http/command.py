@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stepflow_sdk.output import to_stderr
-from stepflow_sdk.transport.http.options import TOKEN_VARIABLE
+from stepflow_sdk.transport.http.options import TOKEN_VARIABLE, token_from
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +90,7 @@ def _token_of(file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        return file.read_text()
+        return token_from(file, file.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read the token file {file}: {error}") from error
 
