@@ -47,6 +47,14 @@ impl Effort {
         full / self.share
     }
 
+    /// What the most work of a curve is divided by.
+    pub fn scale_share(self) -> usize {
+        match self.rounds {
+            0..9 => 100,
+            _ => 1,
+        }
+    }
+
     /// How often a run of so many steps is repeated.
     pub fn repeats(self, pace: Pace, steps: usize) -> usize {
         (self.operations(pace, 1) / steps).max(1)

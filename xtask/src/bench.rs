@@ -8,7 +8,7 @@ use anyhow::Result;
 use std::path::PathBuf;
 
 /// Arguments with which a run is short: peers are measured if they are there, and not installed.
-const SHORT: [&str; 5] = ["--quick", "--only", "--list", "--help", "-h"];
+const SHORT: [&str; 6] = ["--quick", "--only", "--scale", "--list", "--help", "-h"];
 
 /// Builds for release and measures; the arguments are passed through.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
