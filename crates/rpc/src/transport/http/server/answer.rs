@@ -101,11 +101,6 @@ impl Refusal {
         refusal.to(Some(id))
     }
 
-    pub(super) fn nobody_waits() -> Self {
-        let text = "no request waits for this answer";
-        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST, text)
-    }
-
     pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
         let text = format!("this path takes {allowed}");
         Refusal::new(

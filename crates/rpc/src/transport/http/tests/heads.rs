@@ -366,6 +366,14 @@ async fn a_process_without_a_name_notices_answers_for_another_one() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_too_late_is_taken_and_dropped() {
+    let server = serve(server::Options::default()).await;
+    let late = Ask::post("/", r#"{"jsonrpc":"2.0","id":"q1","result":1}"#);
+    let answer = Answer::of(late.send(&server).await).await;
+    assert_eq!((answer.status, &*answer.text), (202, ""));
+}
+
+#[tokio::test]
 async fn sessions_that_are_not_there_are_not_there_for_anything() {
     let cases = vec![
         (Ask::post("/?sessionId=unknown", ECHO), 404, Some(-32010)),

@@ -134,7 +134,7 @@ def _bound(family: int, address: str, port: int) -> socket.socket:
 
 
 def _url(listening: socket.socket) -> str:
-    """Where the server is reached; an address that means all of them is one to listen on, not to write into a config."""
+    """Where the server is reached. An address that means all of them is one to listen on, not to be called at."""
     address, port = listening.getsockname()[:2]
     everywhere = " (and by every other address of this machine)"
     if ipaddress.ip_address(address).is_unspecified:
