@@ -47,7 +47,7 @@ impl Registry {
     /// whose call would fail by it.
     fn resolve(&self, id: &Id, arrival: Arrival) {
         let asker = lock(&self.asked).remove(id);
-        if !asker.is_some_and(|asker| asker.send(arrival).is_ok()) {
+        if asker.is_none_or(|asker| asker.send(arrival).is_err()) {
             debug!(%id, "an answer that nobody waits for any more dropped");
         }
     }
