@@ -21,15 +21,17 @@ use crate::Workload;
 /// Holds what 64 calls write, so that neither end waits for room.
 const PIPE: usize = 64 * 1024;
 
+/// Makes two linked ends.
+type Links = fn() -> (Link, Link);
+
 /// What every call carries to and fro.
 const INPUT: &str = r#"{"text":"hello","number":1}"#;
 
 /// The workloads of this module.
 pub fn workloads() -> Vec<Workload> {
-    let links: [(&str, fn() -> (Link, Link)); 2] =
-        [("memory", memory::pair), ("lines", lines_pair)];
+    let links: [(&str, Links); 2] = [("memory", memory::pair), ("lines", lines_pair)];
     let hows = [(1, "round trip"), (64, "64 in flight")];
-    let workload = |(name, links): (&str, fn() -> (Link, Link)), (in_flight, how)| {
+    let workload = |(name, links): (&str, Links), (in_flight, how)| {
         Workload::new(format!("call, {name}, {how}"), (4096, 1), move |repeats| {
             on_one_thread(calls(links, repeats, in_flight))
         })
@@ -58,11 +60,7 @@ fn lines_pair() -> (Link, Link) {
     (near, far)
 }
 
-async fn calls(
-    links: fn() -> (Link, Link),
-    repeats: usize,
-    in_flight: usize,
-) -> anyhow::Result<()> {
+async fn calls(links: Links, repeats: usize, in_flight: usize) -> anyhow::Result<()> {
     let (near, far) = links();
     let router = Router::new(())
         .method::<Execute, _, _>(|_, params| async { Ok(ExecuteResult::Output(params.input)) });
