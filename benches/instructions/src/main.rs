@@ -81,9 +81,7 @@ fn workloads() -> Vec<Workload> {
     for (shape, word) in SHAPES {
         workloads.push(scheduling(shape, word));
     }
-    for (shape, word) in SHAPES {
-        workloads.push(runs::workload(shape, word));
-    }
+    workloads.push(runs::workload());
     workloads
 }
 
