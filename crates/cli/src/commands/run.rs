@@ -79,7 +79,7 @@ fn write(
 }
 
 /// What a flow returns is its author's business; what the runtime says about a failure may quote a command or a log.
-fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
+pub(super) fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
     let Outcome::Failed(error) = outcome else {
         return outcome.clone();
     };
