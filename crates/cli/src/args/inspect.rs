@@ -74,13 +74,13 @@ pub struct StartArgs {
 #[command(next_help_heading = "A server that runs already")]
 pub struct HttpArgs {
     /// Send this header with every request; its value is never shown
-    #[arg(long, value_name = "NAME=VALUE", requires = "url")]
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "command")]
     pub header: Vec<String>,
     /// Send the token in this file; it is never shown
-    #[arg(long, value_name = "FILE", requires = "url", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", conflicts_with = "command", value_hint = ValueHint::FilePath)]
     pub bearer_token_file: Option<PathBuf>,
     /// Trust the certificates in this PEM file too
-    #[arg(long, value_name = "FILE", requires = "url", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", conflicts_with = "command", value_hint = ValueHint::FilePath)]
     pub ca: Option<PathBuf>,
     /// Whether to open a session
     #[arg(

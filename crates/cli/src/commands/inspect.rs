@@ -21,6 +21,7 @@ use stepflow_flow::value::Value;
 use stepflow_protocol::component::ComponentInfo;
 
 use super::Context;
+use super::run::error_without_secrets;
 use super::run::without_secrets;
 use crate::args::Inspect;
 use crate::drive;
@@ -132,8 +133,10 @@ impl Look<'_> {
 
     async fn list(&self) -> Timed<Listed> {
         let began = Instant::now();
-        let listed = self.inspection.list().await.map_err(|it| it.error);
+        let listed = self.inspection.list().await;
         let took = began.elapsed();
+        let secrets = &self.context.screen.secrets;
+        let listed = listed.map_err(|it| error_without_secrets(&it.error, secrets));
         self.watcher.took("components/list", took);
         Timed { it: listed, took }
     }

@@ -16,6 +16,7 @@ use stepflow_engine::Completion;
 use stepflow_engine::Failure;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::error::ErrorCode;
+use stepflow_flow::value::Kind;
 use stepflow_flow::value::Value;
 use stepflow_protocol::Observability;
 use stepflow_protocol::PROTOCOL_VERSION;
@@ -87,8 +88,8 @@ pub enum Event<'a> {
     CalledBack {
         /// The method.
         method: &'a str,
-        /// Its params, as text.
-        params: &'a str,
+        /// What it asks, without what only says which call it belongs to.
+        params: Value,
     },
     /// A call back is answered.
     AnsweredBack {
@@ -305,6 +306,19 @@ fn params(
     }
 }
 
+/// The params of a call back, without the fields that all of them have.
+fn essence(params: &str) -> Value {
+    let params = Value::parse(params).unwrap_or_default();
+    match params.kind() {
+        Kind::Object => {
+            let of_its_own = |key: &str| !matches!(key, "execution" | "observability");
+            let entries = params.entries().filter(|(key, _)| of_its_own(key));
+            Value::object(entries.map(|(key, value)| (key, value.clone())))
+        }
+        _ => params,
+    }
+}
+
 /// Makes events of messages.
 struct Interpreter {
     watch: Arc<dyn Watch>,
@@ -348,7 +362,7 @@ impl Tap for Interpreter {
                 self.asked().insert(request.id.clone(), asked);
                 self.watch.happened(Event::CalledBack {
                     method: &request.method,
-                    params: request.params.get(),
+                    params: essence(request.params.get()),
                 });
             }
             Arrival::Message(Message::Notification(notice)) if notice.method == Progress::NAME => {

@@ -179,7 +179,8 @@ fn header_of(word: &str, secrets: &Secrets) -> Result<(header::Name, header::Val
     let (name, value) = at.map_or((word, ""), |at| (&word[..at], word[at + 1..].trim()));
     secrets.add(value);
     // `Bearer TOKEN`: the token alone is a secret too.
-    value.split_whitespace().for_each(|it| secrets.add(it));
+    let (_, token) = value.split_once(' ').unwrap_or_default();
+    secrets.add(token.trim());
     match (header::Name::try_from(name), header::Value::try_from(value)) {
         (Ok(name), Ok(mut value)) if at.is_some() => {
             value.set_sensitive(true);

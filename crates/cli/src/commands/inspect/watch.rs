@@ -98,7 +98,7 @@ impl Watch for Watcher {
             Event::Sent(_) => {}
             Event::Received(arrival) => self.arrived(arrival),
             Event::CalledBack { method, params } => {
-                self.note(&format!("calls back {method} {}", detail(params)));
+                self.note(&format!("calls back {method} {}", detail(params.as_text())));
             }
             Event::AnsweredBack {
                 method,
