@@ -31,6 +31,7 @@ use stepflow_protocol::lifecycle::Implementation;
 use stepflow_protocol::notice::Progress;
 use stepflow_protocol::notice::ProgressParams;
 use stepflow_rpc::Arrival;
+use stepflow_rpc::CallError;
 use stepflow_rpc::Id;
 use stepflow_rpc::Message;
 use stepflow_rpc::Notice;
@@ -175,10 +176,15 @@ impl Inspection {
                 let remote = Remote::stdio(NAME, &once, &shared);
                 Inspection { remote, timeout }
             }
-            Target::Http(http) => Inspection {
-                remote: Remote::http(NAME, http, &shared),
-                timeout: http.limits.timeout,
-            },
+            Target::Http(http) => {
+                let one = Http {
+                    connections: 1,
+                    ..(**http).clone()
+                };
+                let timeout = one.limits.timeout;
+                let remote = Remote::http(NAME, &one, &shared);
+                Inspection { remote, timeout }
+            }
         }
     }
 
@@ -187,8 +193,7 @@ impl Inspection {
     /// # Errors
     /// [`Unavailable`] with everything that is known.
     pub async fn connect(&self) -> Result<About, Unavailable> {
-        let ready = self.remote.instances[0].supervisor.ready().await?;
-        Ok(about(&ready))
+        Ok(about(&*self.ready().await?))
     }
 
     /// Asks the server what it offers.
@@ -196,10 +201,10 @@ impl Inspection {
     /// # Errors
     /// As for a step that fails.
     pub async fn list(&self) -> Result<Vec<ComponentInfo>, Failure> {
-        let (ready, _busy) = self.remote.ready().await?;
+        let ready = self.ready().await.map_err(unavailable)?;
         let asking = async {
             let list = ready.session.peer().call::<List>(&Empty {}).await;
-            list.map_err(|error| failure::of_call(NAME, error))
+            list.map_err(of_call)
         };
         Ok(self.in_time(asking).await?.components)
     }
@@ -209,7 +214,7 @@ impl Inspection {
     /// # Errors
     /// As for a step that fails.
     pub async fn call(&self, component: &str, input: Value) -> Result<Completion, Failure> {
-        let (ready, _busy) = self.remote.ready().await?;
+        let ready = self.ready().await.map_err(unavailable)?;
         let params = params(component, input, self.timeout, ready.is_stateless());
         let execution = Execution {
             run_id: params.run_id.as_deref().unwrap_or_default().to_owned(),
@@ -217,11 +222,11 @@ impl Inspection {
             attempt: 1,
         };
         let call = ready.session.peer().prepare::<Execute>(&params);
-        let call = call.map_err(|error| failure::of_call(NAME, error))?;
+        let call = call.map_err(of_call)?;
         let _listed = ready.executions.list(call.id(), execution);
         let answering = async {
             let answer = call.send().await;
-            answer.map_err(|error| failure::of_call(NAME, error))
+            answer.map_err(of_call)
         };
         Ok(match self.in_time(answering).await? {
             ExecuteResult::Output(output) => Completion::Output(output),
@@ -234,6 +239,11 @@ impl Inspection {
     /// Ends the connection, and the process behind it.
     pub async fn shut_down(&self) {
         self.remote.shut_down().await;
+    }
+
+    /// There is one instance, whatever the target says.
+    async fn ready(&self) -> Result<Arc<Ready>, Unavailable> {
+        self.remote.instances[0].supervisor.ready().await
     }
 
     async fn in_time<T>(
@@ -252,6 +262,15 @@ impl Inspection {
             ))
         })
     }
+}
+
+fn unavailable(why: Unavailable) -> Failure {
+    let message = format!("the server is not available: {}", why.reason);
+    Failure::new(Class::NotSent, ErrorCode::UNAVAILABLE.error(message))
+}
+
+fn of_call(error: CallError) -> Failure {
+    failure::of_call_to(&"the server", error)
 }
 
 fn about(ready: &Ready) -> About {
