@@ -11,7 +11,6 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use serde_json::json;
-use stepflow_tests::environment;
 use stepflow_tests::environment::Python;
 use stepflow_tests::http;
 use stepflow_tests::program::Folder;
@@ -442,21 +441,16 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 fn at_a_terminal(folder: &Folder, lines: &str) -> Ran {
     let (server, arguments) = Program::Rust.command();
-    let mut terminal = folder.stepflow(&[]);
-    let stepflow = environment::stepflow();
-    let variables = terminal
+    // Its folder and environment are those of the program as it is run elsewhere.
+    let program = folder.stepflow(&["inspect", "--"]);
+    let variables = program
         .get_envs()
-        .map(|(name, value)| (name.to_owned(), value.unwrap().to_owned()));
-    let variables: Vec<_> = variables.collect();
-    let mut command = Command::new(Python::Project.interpreter());
-    command
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut running = Command::new(Python::Project.interpreter())
         .args(["-c", AT_A_TERMINAL])
-        .args([
-            stepflow.as_os_str(),
-            "inspect".as_ref(),
-            "--".as_ref(),
-            server.as_os_str(),
-        ])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .arg(server)
         .args(arguments)
         .current_dir(folder.path())
         .env_clear()
@@ -464,9 +458,9 @@ fn at_a_terminal(folder: &Folder, lines: &str) -> Ran {
         .env("NO_COLOR", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    terminal = command;
-    let mut running = terminal.spawn().unwrap();
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = running.stdin.take().unwrap();
     stdin.write_all(lines.as_bytes()).unwrap();
     drop(stdin);
