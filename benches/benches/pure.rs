@@ -4,24 +4,18 @@
 
 #[path = "../src/flows.rs"]
 mod flows;
+#[path = "../src/pure.rs"]
+mod pure;
 
 use std::hint::black_box;
 
 use criterion::BenchmarkId;
 use criterion::Criterion;
 use criterion::Throughput;
-use stepflow_engine::retry::Retry;
-use stepflow_engine::scheduler::Action;
-use stepflow_engine::scheduler::Scheduler;
-use stepflow_flow::document::Source;
-use stepflow_flow::flow::Flow;
-use stepflow_flow::outcome::Outcome;
 use stepflow_flow::path::Path;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 use stepflow_rpc::Message;
-use stepflow_store::journal::Entry;
-use stepflow_store::journal::RunCreated;
 
 use flows::Shape;
 
@@ -36,31 +30,11 @@ fn main() {
 
 /// What travels most, and what is large.
 fn messages(criterion: &mut Criterion) {
-    let large = format!(
-        r#"{{"jsonrpc":"2.0","id":"01997d5c-7a1e-7000-8000-000000000000","result":{{"output":"{}"}}}}"#,
-        "x".repeat(1_000_000)
-    );
-    let corpus = [
-        (
-            "request",
-            include_str!("../../fuzz/seeds/message/request.json"),
-        ),
-        ("error", include_str!("../../fuzz/seeds/message/error.json")),
-        (
-            "answer",
-            r#"{"jsonrpc":"2.0","id":"01997d5c-7a1e-7000-8000-000000000000","result":{"output":{"text":"hello","number":1}}}"#,
-        ),
-        (
-            "progress",
-            r#"{"jsonrpc":"2.0","method":"$/progress","params":{"id":7,"fraction":0.5}}"#,
-        ),
-        ("large answer", &large),
-    ];
     let mut group = criterion.benchmark_group("message decode");
-    for (name, text) in corpus {
+    for (name, text) in pure::corpus() {
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| Message::decode(black_box(text)).expect("the corpus is sound"));
+            bencher.iter(|| Message::decode(black_box(&text)).expect("the corpus is sound"));
         });
     }
     group.finish();
@@ -69,7 +43,7 @@ fn messages(criterion: &mut Criterion) {
 fn compiling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan compile");
     for n_steps in [10, 1_000, 10_000] {
-        let flow = flow(Shape::Sequential, n_steps);
+        let flow = pure::flow(Shape::Sequential, n_steps);
         group.throughput(Throughput::Elements(n_steps as u64));
         group.bench_with_input(
             BenchmarkId::from_parameter(n_steps),
@@ -91,31 +65,12 @@ fn scheduling(criterion: &mut Criterion) {
         ("sequential", Shape::Sequential),
         ("parallel", Shape::Parallel),
     ] {
-        let plan = Plan::compile(&flow(shape, STEPS)).expect("the flow is sound");
-        group.bench_function(name, |bencher| bencher.iter(|| run(black_box(&plan))));
+        let plan = Plan::compile(&pure::flow(shape, STEPS)).expect("the flow is sound");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| pure::schedule(black_box(&plan)))
+        });
     }
     group.finish();
-}
-
-fn run(plan: &Plan) {
-    let created = RunCreated {
-        flow_id: plan.flow_id(),
-        input: Value::null(),
-        variables: Value::null(),
-        overrides: Value::null(),
-        parent: None,
-    };
-    let mut scheduler = Scheduler::new(plan.clone(), Retry::default(), &created);
-    while let Some(action) = scheduler.next(usize::MAX) {
-        if let Action::Execute(attempt) = action {
-            let finished = Entry::StepFinished {
-                step: attempt.step,
-                outcome: Outcome::Success(attempt.input),
-            };
-            scheduler.apply(&finished).expect("an attempt was made");
-        }
-    }
-    assert!(scheduler.has_ended());
 }
 
 fn paths(criterion: &mut Criterion) {
@@ -132,9 +87,4 @@ fn paths(criterion: &mut Criterion) {
         bencher.iter(|| path.select(black_box(&value)).expect("it is there"));
     });
     group.finish();
-}
-
-fn flow(shape: Shape, n_steps: usize) -> Flow {
-    let text = flows::text("noop", shape, n_steps);
-    Flow::parse(&Source::new("bench.yaml", text)).expect("the text is a flow")
 }

@@ -5,7 +5,7 @@ use crate::row::Unit;
 /// How many rounds of how many operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Every row is measured once a round.
+    /// Every row is measured once a round, and one with a floor several times beside it.
     pub rounds: usize,
     /// What the numbers of operations are divided by.
     share: usize,
@@ -26,12 +26,12 @@ impl Effort {
     /// A minute's check.
     pub const QUICK: Effort = Effort {
         rounds: 3,
-        share: 10,
+        share: 20,
     };
     /// What figures are taken with.
     pub const FULL: Effort = Effort {
         rounds: 9,
-        share: 1,
+        share: 3,
     };
 
     /// How many operations a measurement has.
@@ -45,6 +45,14 @@ impl Effort {
             (Pace::Slow, _) => 4_000,
         };
         full / self.share
+    }
+
+    /// What the most work of a curve is divided by.
+    pub fn scale_share(self) -> usize {
+        match self.rounds {
+            0..9 => 100,
+            _ => 1,
+        }
     }
 
     /// How often a run of so many steps is repeated.

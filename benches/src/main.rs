@@ -1,8 +1,8 @@
 //! Measures, in one run and interleaved: what the machine can do at best (floors), what ours does, and what others do
 //! (peers), as ratios to each other.
 //!
-//! Every row is measured once a round, all rows in turn, so that a machine that slows down slows all of them; the tables
-//! show the median over the rounds with its spread. Nothing here asserts: figures are for people.
+//! Every row is measured once a round, all rows in turn, so that a machine that slows down slows all of them, and those with a floor
+//! in short pairs right beside it; the tables show the median over the rounds with its spread. Nothing here asserts: figures are for people.
 
 mod caller;
 mod child;
@@ -14,9 +14,11 @@ mod flows;
 mod machine;
 mod peers;
 mod place;
+mod plot;
 mod report;
 mod row;
 mod rpc;
+mod scale;
 mod serve;
 mod table;
 mod targets;
@@ -49,6 +51,9 @@ struct Arguments {
     /// Only rows whose name contains this text, and those they are compared with.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Only how cost grows with work; a whole run has that too.
+    #[arg(long)]
+    scale: bool,
     /// Prints the names of all rows and measures nothing.
     #[arg(long)]
     list: bool,
@@ -90,6 +95,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         true => Effort::QUICK,
         false => Effort::FULL,
     };
+    if arguments.scale {
+        return measure_scale(arguments, effort).await;
+    }
     let (probes, drivers) = probes(arguments, effort)?;
     let mut table = Table::new(probes, arguments.only.as_deref());
     if arguments.list {
@@ -107,6 +115,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     report::print(&report);
     if !arguments.quick && arguments.only.is_none() {
         report::write(&report)?;
+        measure_scale(arguments, effort).await?;
     }
     let failures: Vec<_> = table
         .failures()
@@ -114,6 +123,15 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         .collect();
     anyhow::ensure!(failures.is_empty(), "rows failed: {}", failures.join("; "));
     note("done");
+    Ok(())
+}
+
+async fn measure_scale(arguments: &Arguments, effort: Effort) -> anyhow::Result<()> {
+    let plots = scale::plots(&Servers::new(&arguments.python)?, effort).await?;
+    report::print(&report::curves(&plots)?);
+    if !arguments.quick {
+        report::write_curves(&plots)?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::plot::Plot;
 use crate::row::Against;
 use crate::table::Line;
 use crate::table::Table;
@@ -16,6 +17,15 @@ const RESULTS: &str = "benches/RESULTS.md";
 const PAGE: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- figures: written by `cargo xtask bench` -->";
 const END: &str = "<!-- end of figures -->";
+
+/// Where the pictures are, and their data; the page names them from its own folder.
+const PICTURES: &str = "docs/assets/performance";
+const PICTURES_OF_PAGE: &str = "assets/performance";
+const CURVES_BEGIN: &str = "<!-- curves: written by `cargo xtask bench --scale` -->";
+const CURVES_END: &str = "<!-- end of curves -->";
+
+/// Up to here a slope counts as linear: times are not exact.
+const LINEAR: f64 = 1.1;
 
 /// Groups of rows by how their names begin.
 const GROUPS: [(&str, &str); 7] = [
@@ -29,9 +39,10 @@ const GROUPS: [(&str, &str); 7] = [
 ];
 
 const METHOD: &str = "\
-Every row is measured once a round, all rows in turn, beginning elsewhere in each round and backwards in every other one. Figures are medians over the
-rounds, then the lowest and the highest. A ratio is the median of the ratios round by round, of time (or memory) for one operation: below 1 is
-faster than what it is compared with. Everything runs on one machine, over pipes or loopback; servers are processes of their own; everything in Rust is a release
+Every row is measured once a round, all rows in turn, beginning elsewhere in each round and backwards in every other one. A row with a floor is
+measured in pairs: floor and row right after each other, three times a round (large messages once), in alternating order; the ratio is the median of the
+ratios of these pairs. Against peers it is the median of the ratios round by round. Ratios are of time (or memory) for one operation: below 1 is
+faster than what it is compared with. Figures are medians over the rounds, then the lowest and the highest. Everything runs on one machine, over pipes or loopback; servers are processes of their own; everything in Rust is a release
 build. A floor passes 200 bytes to and fro; a call of ours carries an input of 27 bytes in a request of about 240, its answer has about 110; peers
 carry the same input. Every answer is looked at. Memory is the most that a process had resident; a server over HTTP serves the whole run, so its figure is that of all rounds
 so far.";
@@ -129,27 +140,81 @@ pub fn print(text: &str) {
     println!("{text}");
 }
 
+/// How cost grows with work: what each picture shows, what bounds it, and the slopes of its curves.
+pub fn curves(plots: &[Plot]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for plot in plots {
+        let Plot {
+            file, title, bound, ..
+        } = plot;
+        writeln!(
+            text,
+            "### {title}\n\n![{title}: {} against {}]({PICTURES_OF_PAGE}/{file}.svg)\n",
+            plot.cost, plot.work
+        )?;
+        writeln!(
+            text,
+            "{bound} [The figures.]({PICTURES_OF_PAGE}/{file}.csv)\n"
+        )?;
+        writeln!(
+            text,
+            "| curve | slope of log cost against log work, last decade | |\n|---|--:|---|"
+        )?;
+        for curve in &plot.curves {
+            let (slope, verdict) = match curve.slope() {
+                Some(slope) if slope <= LINEAR => (format!("{slope:.2}"), "linear or better"),
+                Some(slope) => (format!("{slope:.2}"), "**worse than linear**"),
+                None => ("–".to_owned(), "too few points"),
+            };
+            writeln!(text, "| {} | {slope} | {verdict} |", curve.name)?;
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
 /// Keeps a report where it belongs.
 pub fn write(report: &str) -> anyhow::Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let workspace = workspace.context("benches is in the workspace")?;
     let results = format!("# Results\n\nWritten by `cargo xtask bench`.\n\n{report}");
-    std::fs::write(workspace.join(RESULTS), results)
+    std::fs::write(workspace()?.join(RESULTS), results)
         .with_context(|| format!("cannot write {RESULTS}"))?;
-    let page = workspace.join(PAGE);
-    let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read {PAGE}"))?;
     // The page has its own headings around ours.
-    let report = report.replace("\n## ", "\n### ");
-    let text = replaced(&text, &report)
-        .with_context(|| format!("{PAGE} has no marks for the figures: `{BEGIN}` and `{END}`"))?;
+    put_into_page(BEGIN, END, &report.replace("\n## ", "\n### "))
+}
+
+/// Keeps the pictures, their data, and what is said of them.
+pub fn write_curves(plots: &[Plot]) -> anyhow::Result<()> {
+    let folder = workspace()?.join(PICTURES);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {PICTURES}"))?;
+    for plot in plots {
+        for (kind, text) in [("svg", plot.svg()?), ("csv", plot.csv()?)] {
+            let name = format!("{}.{kind}", plot.file);
+            std::fs::write(folder.join(&name), text)
+                .with_context(|| format!("cannot write {PICTURES}/{name}"))?;
+        }
+    }
+    put_into_page(CURVES_BEGIN, CURVES_END, curves(plots)?.trim_end())
+}
+
+fn workspace() -> anyhow::Result<&'static Path> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    workspace.context("benches is in the workspace")
+}
+
+/// Puts text between two marks of the page.
+fn put_into_page(begin: &str, end: &str, new: &str) -> anyhow::Result<()> {
+    let page = workspace()?.join(PAGE);
+    let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read {PAGE}"))?;
+    let text = replaced(&text, (begin, end), new)
+        .with_context(|| format!("{PAGE} has no marks: `{begin}` and `{end}`"))?;
     std::fs::write(&page, text).with_context(|| format!("cannot write {PAGE}"))
 }
 
-/// The page with another report between its marks.
-fn replaced(page: &str, report: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{report}\n{END}{after}"))
+/// The page with other text between two marks.
+fn replaced(page: &str, (begin, end): (&str, &str), new: &str) -> Option<String> {
+    let (before, rest) = page.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n\n{new}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -159,9 +224,9 @@ mod tests {
     #[test]
     fn a_page_keeps_what_is_around_its_figures() {
         let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let new = replaced(&page, "new").unwrap();
+        let new = replaced(&page, (BEGIN, END), "new").unwrap();
         assert_eq!(new, format!("before\n{BEGIN}\n\nnew\n{END}\nafter\n"));
-        assert_eq!(replaced(&new, "new").as_ref(), Some(&new));
-        assert_eq!(replaced("no marks", "new"), None);
+        assert_eq!(replaced(&new, (BEGIN, END), "new").as_ref(), Some(&new));
+        assert_eq!(replaced("no marks", (BEGIN, END), "new"), None);
     }
 }

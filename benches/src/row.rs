@@ -114,8 +114,13 @@ pub struct Probe {
     pub rows: Vec<Row>,
     /// Whose figures they are.
     pub whose: Whose,
+    /// How often a round it is measured beside what it is compared with.
+    pub pairs: usize,
     measure: Box<Measure>,
 }
+
+/// How often what is quickly measured is, beside its floor.
+const PAIRS: usize = 3;
 
 type Measure = dyn Fn() -> BoxFuture<'static, anyhow::Result<Vec<f64>>> + Send;
 
@@ -145,6 +150,7 @@ impl Probe {
         Probe {
             rows,
             whose: Whose::Ours,
+            pairs: PAIRS,
             measure: Box::new(move || measure().boxed()),
         }
     }
@@ -152,6 +158,12 @@ impl Probe {
     /// The same as a peer's.
     pub fn of_peer(mut self) -> Self {
         self.whose = Whose::Peers;
+        self
+    }
+
+    /// The same with another number of pairs a round.
+    pub fn pairs(mut self, pairs: usize) -> Self {
+        self.pairs = pairs;
         self
     }
 

@@ -188,7 +188,8 @@ async fn peer(server: &Server, reached: &OnceCell<Reached>) -> anyhow::Result<Pe
     Ok(reached.get_or_try_init(connect).await?.peer())
 }
 
-async fn calls(
+/// Makes so many calls; says how long they took.
+pub async fn calls(
     peer: Peer,
     component: &str,
     operations: usize,

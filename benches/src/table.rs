@@ -1,4 +1,7 @@
 //! Rounds and what comes of them: medians, spreads, ratios. Knows nothing of what is measured, nor how it is shown.
+//!
+//! A row and the floor that it is compared with are measured as pairs, one right after the other and in alternating order, several times
+//! a round: what the machine does besides changes within seconds, and a ratio is worth something only if it hit both alike.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +17,29 @@ pub struct Table {
 
 struct Entry {
     probe: Probe,
-    /// One a round, each with a figure a row.
+    /// What was measured in this round, each with a figure a row.
+    taken: Vec<Vec<f64>>,
+    /// The medians of the rounds, each with a figure a row.
     figures: Vec<Vec<f64>>,
+    /// What came of its pairs.
+    pairs: Vec<Pair>,
     /// Why there are no more.
     failure: Option<String>,
+}
+
+/// Two rows that were measured back to back.
+struct Pair {
+    row: usize,
+    against: String,
+    /// Of the times (or memory).
+    ratio: f64,
+}
+
+/// Which of a pair is measured first.
+#[derive(Clone, Copy)]
+enum First {
+    Entry,
+    Other,
 }
 
 /// Lowest, middle and highest.
@@ -56,7 +78,9 @@ impl Table {
             .filter(|probe| probe.rows.iter().any(|row| wanted.contains(&row.name)));
         let entries = kept.map(|probe| Entry {
             probe,
+            taken: Vec::new(),
             figures: Vec::new(),
+            pairs: Vec::new(),
             failure: None,
         });
         Table {
@@ -64,24 +88,106 @@ impl Table {
         }
     }
 
-    /// Measures every row once, in an order that differs from round to round.
+    /// Measures every row, in an order that differs from round to round.
     pub async fn measure(&mut self, round: usize, rounds: usize) {
         for index in order(round, rounds, self.entries.len()) {
-            let entry = &mut self.entries[index];
-            if entry.failure.is_some() {
+            if self.entries[index].failure.is_some() {
                 continue;
             }
-            note(&format!(
-                "round {}/{rounds}: {}",
-                round + 1,
-                entry.probe.rows[0].name
-            ));
-            match entry.probe.measure().await {
-                Ok(figures) => entry.figures.push(figures),
-                Err(error) => {
-                    note(&format!("  failed: {error:#}"));
-                    entry.failure = Some(format!("{error:#}"));
+            let others = self.others(index);
+            if others.is_empty() && self.is_other(index) {
+                // It is measured beside the rows that are compared with it.
+                continue;
+            }
+            let name = &self.entries[index].probe.rows[0].name;
+            note(&format!("round {}/{rounds}: {name}", round + 1));
+            if others.is_empty() {
+                self.take(index).await;
+            }
+            for other in others {
+                for pair in 0..self.entries[index].probe.pairs {
+                    let first = match (round + pair) % 2 {
+                        0 => First::Other,
+                        _ => First::Entry,
+                    };
+                    self.take_pair(index, other, first).await;
                 }
+            }
+        }
+        for entry in &mut self.entries {
+            entry.end_round();
+        }
+    }
+
+    /// What an entry is compared with and can be measured beside: floors, and rows of ours.
+    fn others(&self, index: usize) -> Vec<usize> {
+        let entry = &self.entries[index];
+        let against = entry.probe.rows.iter().flat_map(|row| &row.against);
+        let names: BTreeSet<&str> = against.map(|against| against.row.as_str()).collect();
+        let others = self.entries.iter().enumerate().filter(|(_, other)| {
+            other.failure.is_none()
+                && other.probe.whose == Whose::Ours
+                && (other.probe.rows.iter()).any(|row| names.contains(row.name.as_str()))
+        });
+        others.map(|(index, _)| index).collect()
+    }
+
+    /// Whether some entry that still works is compared with this one.
+    fn is_other(&self, index: usize) -> bool {
+        let compared = self.entries.iter().enumerate();
+        compared
+            .filter(|(_, entry)| entry.failure.is_none())
+            .any(|(compared, _)| self.others(compared).contains(&index))
+    }
+
+    /// Measures two entries back to back.
+    async fn take_pair(&mut self, index: usize, other: usize, first: First) {
+        let (ours, theirs) = match first {
+            First::Other => {
+                let theirs = self.take(other).await;
+                (self.take(index).await, theirs)
+            }
+            First::Entry => {
+                let ours = self.take(index).await;
+                (ours, self.take(other).await)
+            }
+        };
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            return;
+        };
+        let (entry, other) = (&self.entries[index], &self.entries[other]);
+        let mut pairs = Vec::new();
+        for (row, our) in entry.probe.rows.iter().enumerate() {
+            for (their, figure) in other.probe.rows.iter().zip(&theirs) {
+                if our.against.iter().any(|against| against.row == their.name) {
+                    let ratio = our.unit.cost(ours[row]) / their.unit.cost(*figure);
+                    let against = their.name.clone();
+                    pairs.push(Pair {
+                        row,
+                        against,
+                        ratio,
+                    });
+                }
+            }
+        }
+        self.entries[index].pairs.extend(pairs);
+    }
+
+    /// Measures one entry; nothing comes of it when it has failed.
+    async fn take(&mut self, index: usize) -> Option<Vec<f64>> {
+        let entry = &mut self.entries[index];
+        if entry.failure.is_some() {
+            return None;
+        }
+        match entry.probe.measure().await {
+            Ok(figures) => {
+                entry.taken.push(figures.clone());
+                Some(figures)
+            }
+            Err(error) => {
+                note(&format!("  failed: {error:#}"));
+                entry.failure = Some(format!("{error:#}"));
+                None
             }
         }
     }
@@ -101,8 +207,16 @@ impl Table {
         Some(self.line(entry, index))
     }
 
-    /// The time (or memory) of a row in terms of another's, round by round: both figures of a round saw the same machine.
+    /// The time (or memory) of a row in terms of another's: of their pairs, or else round by round.
     pub fn ratio(&self, name: &str, against: &str) -> Option<Spread> {
+        let paired = self.paired(name, against);
+        let paired = paired.or_else(|| {
+            let inverse = self.paired(against, name)?;
+            Some(inverse.into_iter().map(|ratio| 1.0 / ratio).collect())
+        });
+        if let Some(ratios) = paired {
+            return spread(ratios);
+        }
         let (entry, index) = self.position(name)?;
         let (other, other_index) = self.position(against)?;
         let (unit, other_unit) = (
@@ -115,6 +229,15 @@ impl Table {
             .zip(&other.figures)
             .map(|(ours, theirs)| unit.cost(ours[index]) / other_unit.cost(theirs[other_index]));
         spread(ratios.collect())
+    }
+
+    /// The ratios of the pairs of two rows, if there were any.
+    fn paired(&self, name: &str, against: &str) -> Option<Vec<f64>> {
+        let (entry, index) = self.position(name)?;
+        let pairs = entry.pairs.iter();
+        let pairs = pairs.filter(|pair| pair.row == index && pair.against == against);
+        let ratios: Vec<_> = pairs.map(|pair| pair.ratio).collect();
+        (!ratios.is_empty()).then_some(ratios)
     }
 
     /// What went wrong with rows that are not a peer's.
@@ -152,6 +275,21 @@ impl Table {
             figures,
             ratios: ratios.collect(),
         }
+    }
+}
+
+impl Entry {
+    /// Makes one figure a row of what was measured in the round.
+    fn end_round(&mut self) {
+        let rows = 0..self.probe.rows.len();
+        let medians = rows.map(|row| {
+            let figures = self.taken.iter().map(|figures| figures[row]);
+            Some(spread(figures.collect())?.median)
+        });
+        if let Some(medians) = medians.collect() {
+            self.figures.push(medians);
+        }
+        self.taken.clear();
     }
 }
 
@@ -201,6 +339,7 @@ mod tests {
             let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             async move { figures.get(index).copied().ok_or(anyhow::anyhow!("gone")) }
         })
+        .pairs(1)
     }
 
     async fn three_rounds(probes: Vec<Probe>, only: Option<&str>) -> Table {
@@ -232,6 +371,39 @@ mod tests {
         assert_eq!(line.figures, Ok(expected));
         let (_, ratio) = line.ratios[0];
         assert!((ratio - 3.0).abs() < 1e-9, "{ratio}");
+    }
+
+    #[tokio::test]
+    async fn a_pair_is_measured_back_to_back_and_its_floor_only_there() {
+        let floor: Vec<f64> = vec![1.0, 10.0, 100.0, 2.0, 20.0, 200.0];
+        let ours: Vec<f64> = vec![3.0, 30.0, 300.0, 8.0, 80.0, 800.0];
+        let probe = |name, against, figures: Vec<f64>| {
+            measured(name, Unit::Microseconds, against, figures.leak()).pairs(3)
+        };
+        let probes = vec![
+            probe("floor", None, floor),
+            probe("ours", Some("floor"), ours),
+        ];
+        let mut table = Table::new(probes, None);
+        for round in 0..2 {
+            table.measure(round, 2).await;
+        }
+        assert_eq!(
+            table.failures().count(),
+            0,
+            "a floor is measured once a pair"
+        );
+        let ratio = table.ratio("ours", "floor").unwrap();
+        let expected = Spread {
+            low: 3.0,
+            median: 3.5,
+            high: 4.0,
+        };
+        assert_eq!(ratio, expected);
+        let inverse = table.ratio("floor", "ours").unwrap();
+        assert_eq!((inverse.low, inverse.high), (0.25, 1.0 / 3.0));
+        let line = table.find("floor").unwrap();
+        assert_eq!(line.figures.unwrap().median, 15.0);
     }
 
     #[tokio::test]

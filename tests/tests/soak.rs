@@ -12,8 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures_util::StreamExt;
 use futures_util::future::join;
 use futures_util::future::join_all;
+use futures_util::stream;
 use rustix::process::Signal;
 use serde_json::json;
 use stepflow_flow::outcome::Outcome;
@@ -23,6 +25,8 @@ use stepflow_tests::runtime::Program;
 use stepflow_tests::runtime::Runtime;
 use stepflow_tests::runtime::Setup;
 use stepflow_tests::value;
+use stepflow_tests::wire::Session;
+use stepflow_tests::wire::Transport;
 
 /// How many callers there are at once.
 const CALLERS: u64 = 32;
@@ -51,8 +55,8 @@ fn seconds() -> u64 {
     text.parse().expect("SOAK_SECONDS is a number of seconds")
 }
 
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
         .unwrap()
@@ -70,7 +74,7 @@ async fn answers_are_right_and_nothing_grows_under_random_kills() {
         // A store in memory keeps everything, so each round has a new runtime.
         round += 1;
         let counts = play(&mut chance, (length / 20).min(Duration::from_secs(30))).await;
-        let (files, kib) = (process::open_files(), resident_kib());
+        let (files, kib) = (process::open_files(), resident_kib(std::process::id()));
         let what = format!(
             "round {round}: {counts:?}; then {} MiB, {files} files",
             kib / 1024
@@ -178,4 +182,55 @@ async fn kill(
         }
     }
     is_over.store(true, Ordering::Relaxed);
+}
+
+/// Calls so often, many at once.
+async fn call_often(session: &Session, n: usize) {
+    let input = value(r#"{"text":"hello","number":1}"#);
+    let calls = stream::iter(0..n).map(|_| session.execute("/echo", input.clone()));
+    let mut calls = std::pin::pin!(calls.buffer_unordered(64));
+    while let Some(answer) = calls.next().await {
+        answer.unwrap();
+    }
+}
+
+// req: soak.million-calls
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn a_million_calls_leave_no_memory_behind() {
+    let many = |transport| match transport {
+        Transport::PythonOverSession | Transport::PythonOverStreams => 200_000,
+        _ => 1_000_000,
+    };
+    for transport in [
+        Transport::RustOverStdio,
+        Transport::PythonOverStdio,
+        Transport::RustOverSession,
+        Transport::PythonOverSession,
+        Transport::RustOverStreams,
+    ] {
+        let start = Instant::now();
+        let session = transport.open().await.connect().await;
+        let resident = || {
+            let children = process::descendants(std::process::id());
+            let children = children.iter().map(|it| resident_kib(it.pid));
+            (resident_kib(std::process::id()), children.sum::<u64>())
+        };
+        call_often(&session, 10_000).await;
+        let before = resident();
+        let n = many(transport);
+        call_often(&session, n - 10_000).await;
+        let after = resident();
+        let what = format!(
+            "{transport:?}: resident after 10 000 calls {} KiB here, {} KiB there; after {n} calls {} KiB and {} KiB",
+            before.0, before.1, after.0, after.1
+        );
+        figure(&what, start.elapsed(), Duration::from_secs(1800));
+        let most = |kib: u64| kib + kib / 10 + 4096;
+        assert!(
+            after.0 <= most(before.0) && after.1 <= most(before.1),
+            "{what}"
+        );
+        session.end().await;
+    }
 }

@@ -5,11 +5,10 @@ use crate::python::{self, Environment};
 use crate::run;
 use crate::workspace::{PEERS, PEERS_TARGET, VENV, VENV_PEERS, Workspace};
 use anyhow::Result;
-use std::env;
 use std::path::PathBuf;
 
 /// Arguments with which a run is short: peers are measured if they are there, and not installed.
-const SHORT: [&str; 5] = ["--quick", "--only", "--list", "--help", "-h"];
+const SHORT: [&str; 6] = ["--quick", "--only", "--scale", "--list", "--help", "-h"];
 
 /// Builds for release and measures; the arguments are passed through.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -32,9 +31,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         .args(["--bins"])
         .run()?;
     // Not `cargo run`: for one package alone it would choose other features, and build everything a second time.
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let folder = workspace.root().join(target).join("release");
-    let mut bench = run::program(folder.join("stepflow-benches"), workspace.root())
+    let program = workspace.built("release", "stepflow-benches");
+    let mut bench = run::program(program, workspace.root())
         .arg("--python")
         .arg(workspace.path(VENV).join("bin/python"));
     for (option, path) in peers(workspace) {

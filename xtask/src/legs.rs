@@ -1,5 +1,6 @@
 //! The legs of `cargo xtask test`: what is checked, in which order, and the table at the end.
 
+use crate::instructions;
 use crate::nginx;
 use crate::python::{self, Environment};
 use crate::run;
@@ -43,6 +44,8 @@ enum Leg {
     Docs,
     /// Lints of the Rust sources
     Clippy,
+    /// Instructions of the hot paths against those written down
+    Instructions,
     /// The documentation of the crates, with its links
     Rustdoc,
     /// Tests of the crates, documentation examples included
@@ -74,6 +77,7 @@ impl Leg {
                     "warnings",
                 ])
                 .run(),
+            Self::Instructions => instructions::check(workspace),
             Self::Rustdoc => run::cargo(workspace)
                 .env("RUSTDOCFLAGS", "-D warnings")
                 .args([
@@ -93,7 +97,7 @@ impl Leg {
     /// Whether the leg uses the Python environments.
     fn needs_python(self) -> bool {
         match self {
-            Self::Fmt | Self::Tidy | Self::Clippy | Self::Rustdoc => false,
+            Self::Fmt | Self::Tidy | Self::Clippy | Self::Instructions | Self::Rustdoc => false,
             Self::Setup | Self::Ruff | Self::Pyright | Self::Docs | Self::Cargo | Self::Pytest => {
                 true
             }
@@ -162,7 +166,7 @@ struct Outcome {
 
 fn table(outcomes: &[Outcome]) -> String {
     let total: Duration = outcomes.iter().map(|outcome| outcome.took).sum();
-    let mut table = String::from("leg          time  result\n");
+    let mut table = String::from("leg              time  result\n");
     for outcome in outcomes {
         let result = if outcome.failed { "FAILED" } else { "ok" };
         table.push_str(&row(&outcome.leg.name(), outcome.took, result));
@@ -172,7 +176,7 @@ fn table(outcomes: &[Outcome]) -> String {
 }
 
 fn row(name: &str, took: Duration, result: &str) -> String {
-    let line = format!("{name:<8} {:>7.1} s  {result}", took.as_secs_f64());
+    let line = format!("{name:<12} {:>7.1} s  {result}", took.as_secs_f64());
     format!("{}\n", line.trim_end())
 }
 
@@ -244,10 +248,10 @@ mod tests {
             outcome(Leg::Fmt, 840, false),
             outcome(Leg::Cargo, 123_456, true),
         ];
-        let expected = "leg          time  result\n\
-                        fmt          0.8 s  ok\n\
-                        cargo      123.5 s  FAILED\n\
-                        all        124.3 s\n";
+        let expected = "leg              time  result\n\
+                        fmt              0.8 s  ok\n\
+                        cargo          123.5 s  FAILED\n\
+                        all            124.3 s\n";
         assert_eq!(table(&outcomes), expected);
     }
 }

@@ -6,13 +6,16 @@
 )]
 
 mod bench;
+mod debian;
 mod demo;
+mod instructions;
 mod legs;
 mod metadata;
 mod nginx;
 mod python;
 mod run;
 mod tidy;
+mod valgrind;
 mod workspace;
 
 use anyhow::Result;
@@ -45,6 +48,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Counts the instructions of hot paths and compares them with benches/instructions.toml
+    Instructions {
+        /// Write the counts down instead of comparing them
+        #[arg(long)]
+        update: bool,
+    },
     /// Runs calls under random kills for a long time, and looks for lost answers and growth
     Soak {
         /// How long
@@ -75,6 +84,8 @@ fn perform(verb: Verb) -> Result<()> {
             legs::build_docs(&workspace)
         }
         Verb::Bench { arguments } => bench::run(&workspace, &arguments),
+        Verb::Instructions { update: false } => instructions::check(&workspace),
+        Verb::Instructions { update: true } => instructions::update(&workspace),
         Verb::Soak { seconds } => {
             python::set_up(&workspace, python::Environment::ALL)?;
             run::cargo(&workspace)

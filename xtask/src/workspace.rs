@@ -36,6 +36,10 @@ pub const VENV_PEERS: &str = "target/venv-peers";
 pub const VENV_PUBLISHED: &str = "target/venv-published";
 /// The nginx of the tests, where the system has none.
 pub const NGINX: &str = "target/nginx";
+/// The valgrind that counts instructions, where the system has none.
+pub const VALGRIND: &str = "target/valgrind";
+/// How many instructions the workloads took when that was last written down.
+pub const INSTRUCTIONS: &str = "benches/instructions.toml";
 
 /// The checkout that the chores work on.
 #[derive(Debug, Clone)]
@@ -68,5 +72,11 @@ impl Workspace {
     /// A path inside the workspace.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
+    }
+
+    /// A program that cargo built with this profile.
+    pub fn built(&self, profile: &str, program: &str) -> PathBuf {
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        self.root.join(target).join(profile).join(program)
     }
 }

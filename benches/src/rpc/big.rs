@@ -63,6 +63,8 @@ fn probe(name: &str, server: Server) -> Probe {
             ])
         }
     })
+    // Each takes a second and is steady by itself.
+    .pairs(1)
 }
 
 /// Sends the large message; says how long it took, and the memory of a server that is a child.

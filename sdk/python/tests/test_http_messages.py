@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -470,6 +472,92 @@ def test_a_body_that_never_ends_holds_up_nobody(server):
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
         )
         assert server.post(PING)[0] == 200
+
+
+# Bodies that do not come
+
+
+def told(server, head: bytes, body: bytes = b"") -> tuple[int, bytes, dict[str, Any]]:
+    """Sends what may be less than a request; returns status, headers and JSON of all that comes until the end."""
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(head.replace(b"\n", b"\r\n") + b"Host: localhost\r\n\r\n" + body)
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    start, _, text = answer.partition(b"\r\n\r\n")
+    return int(start.split()[1]), start.lower(), json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    with served(echo, limits={"body_idle": 0.05}, max_message_bytes=LIMIT) as it:
+        yield it
+
+
+@pytest.mark.parametrize(
+    ("head", "start", "status", "id"),
+    [
+        (b"Content-Length: 99\n", b"", 408, None),
+        (b"Content-Length: 99\n", b'{"jsonrpc":"2.0","id":7', 408, None),
+        (b"Transfer-Encoding: chunked\n", b"2\r\n{}\r\n", 408, None),
+        # What is wrong already stays so, and is told as soon as no more comes.
+        (b"Content-Length: 999\nContent-Encoding: gzip\n", b'{"jsonrpc":"2.0","id":7,', 415, 7),
+        (
+            b"Content-Length: 999999\n",
+            b'{"jsonrpc":"2.0","id":7,"method":"ping",' + b" " * LIMIT,
+            413,
+            7,
+        ),
+    ],
+)
+@pytest.mark.parametrize("in_session", [True, False])
+def test_a_body_that_stands_still_is_given_up(impatient, head, start, status, id, in_session):
+    with ExitStack() as sessions:
+        path = b"/"
+        if in_session:
+            path = sessions.enter_context(Session(impatient)).endpoint.encode()
+        line = b"POST %b HTTP/1.1\nContent-Type: application/json\n" % path
+        got, headers, answer = told(impatient, line + head, start)
+        assert (got, answer["id"], answer["error"]["code"]) == (status, id, -32600)
+        assert b"\r\nconnection: close" in headers
+        # Its session has nothing to do with that.
+        assert impatient.post(PING, path.decode())[0] == 200
+    impatient.until(lambda: len(impatient.host.patience) == 0)
+    impatient.until(lambda: not impatient.uvicorn.server_state.tasks)
+    impatient.until(lambda: not impatient.uvicorn.server_state.connections)
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "status"),
+    [
+        (b"/", b"Content-Type: text/plain\n", 415),
+        (b"/", b"Content-Type: application/json\nStepflow-Instance-Id: other\n", 421),
+        (b"/", b"Content-Type: application/json\nOrigin: http://elsewhere\n", 403),
+        (b"/?sessionId=unknown", b"Content-Type: application/json\n", 404),
+        (b"/elsewhere", b"Content-Type: application/json\n", 404),
+        (b"/runtime/events", b"Content-Type: application/json\n", 405),
+        (b"/", b"Content-Type: application/json\nContent-Length: %d\n" % (LIMIT + 1), 413),
+    ],
+)
+def test_a_body_that_will_be_refused_is_not_asked_for(limited, path, head, status):
+    if b"Content-Length" not in head:
+        head += b"Content-Length: 99\n"
+    head = b"POST %b HTTP/1.1\nExpect: 100-continue\n%b" % (path, head)
+    got, headers, answer = told(limited, head)
+    assert (got, answer["id"]) == (status, None)
+    assert b"\r\nconnection: close" in headers
+
+
+def test_a_body_that_will_be_read_is_asked_for(limited):
+    body = json.dumps(PING).encode()
+    with socket.create_connection(("127.0.0.1", limited.port), 20) as connection:
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        assert b" 100 " in connection.recv(1 << 16)
+        connection.sendall(body)
+        assert b" 200 " in connection.recv(1 << 16).partition(b"\r\n")[0]
 
 
 def test_large_messages_go_through(server):

@@ -104,12 +104,17 @@ def test_the_token_file_and_the_other_options(start, tmp_path):
     ("arguments", "words"),
     [
         (["--token-file", "missing"], "cannot read the token file missing"),
+        (["--token-file", "empty"], "stepflow_sdk: empty: the token is empty: give one"),
+        (["--token-file", "folder/broken"], "folder/broken: the token has characters"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--instance-id", "a b"], "letters, digits"),
         (["--port", "x"], "invalid int value"),
     ],
 )
 def test_what_cannot_be_served_says_why(tmp_path, arguments, words):
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "broken").write_text("a b")
     it = run(tmp_path, "-m", "stepflow_sdk", "--http", *arguments)
     assert it.returncode == 2
     assert words in it.stderr
@@ -203,6 +208,29 @@ def test_a_signal_ends_an_idle_server_with_open_streams(start, how, number):
     # A process that was told to end ends as one; an interrupt is the command's or uvicorn's own business.
     assert code == -number if number == signal.SIGTERM else code in (0, 130, -number)
     assert b"Traceback" not in server.stderr
+
+
+@ways()
+def test_a_signal_ends_the_wait_for_half_a_body(start, how):
+    server = start(*how, source=SEED.format(options=""))
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 99\r\n\r\n"
+        )
+        # From here on the server waits for the body.
+        assert b" 100 " in connection.recv(1 << 16)
+        connection.sendall(b"{")
+        server.process.terminate()
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body)["error"]["code"] == -32011
+    assert server.wait()[0] == -signal.SIGTERM
+    assert b"Traceback" not in server.stderr
+    assert b"Cancel" not in server.stderr
 
 
 @ways()

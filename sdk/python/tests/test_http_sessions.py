@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 
 import pytest
 
-from http_runtime import BOTH, Later, Session, call, served
+from http_runtime import BOTH, Events, Later, Session, call, served
 from stepflow_sdk import Context, SyncContext
+from stepflow_sdk.transport.http.replay import EventLog
 
 
 def echo(input):
@@ -343,6 +345,119 @@ def test_progress_that_nobody_reads_is_dropped_and_calls_back_are_not():
         assert number <= 4096 + 1
 
 
+def never_read(server) -> tuple[socket.socket, str]:
+    """Opens a stream, reads its first event and nothing more; returns the connection and the endpoint."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(
+        b"GET /runtime/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    text = b""
+    while (found := re.search(rb'"endpoint":"([^"]+)"', text)) is None:
+        text += connection.recv(1024)
+    return connection, found[1].decode()
+
+
+def test_a_stream_that_is_never_read_ends_its_session():
+    ended = threading.Event()
+
+    async def ask(n: int, context: Context):
+        try:
+            # Far more than the buffers between here and there take.
+            await asyncio.gather(*[context.put_blob("x" * 1_000_000) for _ in range(n)])
+        finally:
+            ended.set()
+
+    with served(ask, limits={"unwritten_bytes": 4_000_000}) as server:
+        connection, endpoint = never_read(server)
+        with connection:
+            (kept,) = server.on_loop(lambda: list(server.host.sessions._by_id.values()))
+            params = {"runtime_protocol_version": 1, "capabilities": {}}
+            hello = {"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params}
+            assert server.post(hello, endpoint)[0] == 200
+            assert server.post({"jsonrpc": "2.0", "method": "initialized"}, endpoint)[0] == 202
+            status, answer = server.post(call("/ask", 64), endpoint, BOTH)
+            assert (status, answer["error"]["code"]) == (200, -32012)
+            assert "4000000 bytes of its stream unread" in answer["error"]["message"]
+            assert ended.wait(20)
+            ping = {"jsonrpc": "2.0", "id": "x", "method": "ping"}
+            status, answer = server.post(ping, endpoint)
+            assert (status, answer["id"], answer["error"]["code"]) == (404, "x", -32010)
+            assert server.on_loop(lambda: (len(server.host.sessions), len(server.host.open))) == (
+                0,
+                0,
+            )
+            assert server.on_loop(lambda: (len(kept.events), kept.events.n_unwritten_bytes)) == (
+                0,
+                0,
+            )
+
+
+def test_answers_that_nobody_fetches_end_their_session():
+    gate, began = threading.Event(), threading.Event()
+
+    def wait(n: int):
+        began.set()
+        gate.wait()
+        return "x" * n
+
+    with served(wait, limits={"unwritten_bytes": 100_000}) as server:
+        session = Session(server)
+        session.events.close()
+        post = Events(
+            server,
+            "POST",
+            session.endpoint,
+            json.dumps(call("/wait", 100_000)).encode(),
+            {"Content-Type": "application/json", "Accept": BOTH},
+        )
+        assert began.wait(20)
+        post.close()
+        server.until(lambda: all(it.has_left for it in server.host.open))
+        gate.set()
+        server.until(lambda: len(server.host.sessions) == 0)
+        assert gone(server, session)
+
+
+def test_a_stream_that_is_read_may_carry_more_than_may_wait():
+    def ask(n: int, context: SyncContext):
+        return [context.put_blob("x" * 50_000) for _ in range(n)]
+
+    with (
+        served(ask, limits={"unwritten_bytes": 100_000}) as server,
+        Session(server) as session,
+    ):
+        called = session.begin("/ask", 20)
+        for _ in range(20):
+            session.post(id=session.message()["id"], result={"blob_id": "b"})
+        assert called.result()["result"]["output"] == ["b"] * 20
+
+
+def test_what_waits_to_be_written_is_counted_until_its_writer_comes_back():
+    log = EventLog("secret", max_events=100, max_bytes=1_000_000)
+    for _ in range(3):
+        log.append(b"x" * 200_000)
+    whole = log.n_unwritten_bytes
+    one = whole // 3
+    assert one > 200_000
+    # Two events fit into one write, which is not done before the next one is asked for.
+    assert len(log.take()) == 2 * one
+    assert log.n_unwritten_bytes == whole
+    assert len(log.take()) == one
+    assert log.n_unwritten_bytes == one
+    assert log.take() == b""
+    assert log.n_unwritten_bytes == 0
+    assert log.rewind(1)
+    assert log.n_unwritten_bytes == 2 * one
+    log.take()
+    assert log.rewind(2)
+    assert log.n_unwritten_bytes == one
+    log.clear()
+    assert (len(log), log.n_unwritten_bytes, log.n_unsent, log.take()) == (0, 0, 0, b"")
+
+
 def test_an_answer_whose_post_is_gone_comes_as_an_event():
     gate, began = threading.Event(), threading.Event()
 
@@ -352,8 +467,6 @@ def test_an_answer_whose_post_is_gone_comes_as_an_event():
         return input
 
     with served(wait) as server, Session(server) as session:
-        from http_runtime import Events
-
         body = json.dumps(call("/wait", "kept", id="p")).encode()
         post = Events(
             server,

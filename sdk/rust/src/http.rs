@@ -28,6 +28,9 @@
 
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +103,7 @@ impl Server {
             let _ = is_end.await;
         });
         let plural = if components == 1 { "" } else { "s" };
-        let urls: Vec<_> = addresses.iter().map(|it| format!("http://{it}")).collect();
+        let urls: Vec<_> = addresses.iter().map(|it| reached_at(*it)).collect();
         let urls = urls.join(" and ");
         say(&format!(
             "serving {components} component{plural} over HTTP at {urls}"
@@ -174,4 +177,15 @@ impl Accepting {
         let connection = peer::connect(link, self.table.with_state(served));
         tokio::spawn(async move { connection.closed().await });
     }
+}
+/// Where a server is reached; an address that means all of them is one to listen on, not to write into a configuration.
+fn reached_at(mut address: SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return format!("http://{address}");
+    }
+    address.set_ip(match address.ip() {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    });
+    format!("http://{address} (and by every other address of this machine)")
 }

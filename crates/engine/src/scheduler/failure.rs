@@ -6,6 +6,8 @@
 //! mend, uses the one of `onError: retry`. Budgets are per step and never refilled, so the number
 //! of attempts is bounded by their sum.
 
+use std::time::Duration;
+
 use stepflow_flow::error::{ErrorCode, FlowError};
 use stepflow_flow::flow::OnError;
 use stepflow_flow::outcome::Outcome;
@@ -18,6 +20,9 @@ use super::frontier::Phase;
 use super::{Action, Resolved, Scheduler};
 use crate::component::{Completion, Failure};
 use crate::retry::Delay;
+
+/// A component that asks to be left alone for longer is asked again after this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 impl Scheduler {
     /// The entry that the result of an attempt makes. Applying it is the caller's part.
@@ -73,7 +78,7 @@ impl Scheduler {
             }
             Class::Busy { retry_after } if spent.busy < self.retry.busy_max_retries => {
                 spent.busy += 1;
-                let at_least = retry_after.unwrap_or_default();
+                let at_least = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
                 return Some(Delay {
                     at_least,
                     ..Delay::before(spent.busy, self.retry.busy_max_retries, &self.retry.busy)

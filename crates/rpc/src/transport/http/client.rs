@@ -6,6 +6,7 @@ mod events;
 mod exchange;
 mod gate;
 mod session;
+mod undelivered;
 mod unsent;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use tracing::debug;
-use tracing::info;
+use tracing::warn;
 pub use url::Url;
 
 use crate::link::Link;
@@ -92,12 +93,15 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.keys().collect();
         f.debug_struct("Options")
-            .field("url", &self.url.as_str())
+            .field("url", &endpoint::shown(&self.url))
             .field("headers", &headers)
             .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }
+
+/// How long at most between two questions to a server that is not there: one that comes up only for moments is found too.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// How the two sides talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +251,7 @@ async fn ask_for_events(
 ) -> Result<(Asked, Instant), ConnectError> {
     let deadline = Instant::now() + options.connect_timeout;
     let mut wait = Duration::from_millis(50);
+    let mut is_told = false;
     loop {
         let until = Instant::now() + options.negotiation_timeout;
         let asked = Arc::clone(exchange);
@@ -260,9 +265,14 @@ async fn ask_for_events(
         if Instant::now() + wait >= deadline {
             return Err(error);
         }
-        info!(%error, "the server is not there yet, trying again");
+        if !is_told {
+            let url = exchange.shown();
+            let within = options.connect_timeout;
+            warn!(%url, %error, "the server is not there yet; it is asked again for {within:?}");
+        }
+        is_told = true;
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(2));
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 

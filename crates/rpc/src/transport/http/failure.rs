@@ -60,16 +60,20 @@ impl Failure {
 
     /// What a failed exchange means: nothing was sent unless a connection was there.
     pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
+        if let Some(rustls::Error::InvalidMessage(_)) = tls_error(error) {
+            let what = chain(error) + "; what listens there speaks no TLS";
+            return Failure::new(Kind::Refused, what);
+        }
         let kind = if error.is_connect() || error.is_builder() {
             Kind::NotSent
         } else {
             Kind::Unknown
         };
-        let hint = match certificate_error(error) {
-            Some(CertificateError::UnknownIssuer) => {
+        let hint = match tls_error(error) {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 "; the issuer of the server's certificate is unknown: if you trust it, name its certificate by `tls.ca`"
             }
-            Some(CertificateError::BadSignature) => {
+            Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => {
                 "; the server's certificate is not by the authority in `tls.ca`"
             }
             _ => "",
@@ -108,7 +112,8 @@ impl Failure {
                 retry_after: retry_after(headers),
             },
             421 => Kind::WrongInstance,
-            500..=599 => Kind::Unknown,
+            // 408: what the server had of the request was not enough for it, or so it says.
+            408 | 500..=599 => Kind::Unknown,
             _ => Kind::Refused,
         };
         let hint = match status.as_u16() {
@@ -155,8 +160,8 @@ pub(super) fn snippet(body: &str) -> String {
     }
 }
 
-/// What is wrong with the server's certificate, if that is what went wrong.
-fn certificate_error(error: &reqwest::Error) -> Option<&CertificateError> {
+/// What went wrong between the two ends of TLS, if that is what it was.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let mut within = cause;
@@ -167,7 +172,7 @@ fn certificate_error(error: &reqwest::Error) -> Option<&CertificateError> {
         {
             within = made_of;
         }
-        if let Some(rustls::Error::InvalidCertificate(why)) = within.downcast_ref() {
+        if let Some(why) = within.downcast_ref() {
             return Some(why);
         }
         source = cause.source();
@@ -180,11 +185,26 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = String::from("the exchange with the server failed");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        // How the layers of the HTTP client call each other says nothing to people.
+        if !said.starts_with("client error (") {
+            text.push_str(": ");
+            text.push_str(in_words(&said));
+        }
         source = cause.source();
     }
     text
+}
+
+/// What the HTTP client means, in the words of those who know only their server.
+fn in_words(said: &str) -> &str {
+    match said {
+        "connection closed before message completed" => {
+            "the server closed the connection before it answered"
+        }
+        "unexpected EOF during chunk size line" => "the server's answer was cut off",
+        said => said,
+    }
 }
 
 #[cfg(test)]

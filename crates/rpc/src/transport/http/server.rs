@@ -305,7 +305,8 @@ async fn take(
     body: axum::body::Body,
     target: Target,
 ) -> Result<Response, Refusal> {
-    let body = body::read(body, server.options.max_message_bytes).await?;
+    let options = &server.options;
+    let body = body::read(body, options.max_message_bytes, options.body_idle).await?;
     let text = std::str::from_utf8(&body).map_err(|_| Refusal::parse("the body is not UTF-8"))?;
     let message = match Message::decode(text) {
         Ok(message) => message,

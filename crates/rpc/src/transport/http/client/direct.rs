@@ -23,6 +23,7 @@ use super::events;
 use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::gate::Gate;
+use super::undelivered::Undelivered;
 use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::Lost;
@@ -49,6 +50,7 @@ pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) ->
         asked: Mutex::default(),
         n_asked: AtomicU64::new(0),
         streams,
+        undelivered: Undelivered::default(),
         over: CancellationToken::new(),
     });
     let incoming = stream::unfold(incoming, |mut incoming| async {
@@ -73,6 +75,7 @@ struct Shared {
     asked: Mutex<HashMap<Id, Asked>>,
     n_asked: AtomicU64,
     streams: Streams,
+    undelivered: Undelivered,
     over: CancellationToken,
 }
 
@@ -285,7 +288,11 @@ impl Outgoing for Out {
                 };
                 response.id = asked.id.clone();
                 let body = encode(Message::Response(response));
-                tokio::spawn(async move { shared.answer(asked, body).await });
+                let held = shared.undelivered.hold(body.len());
+                tokio::spawn(async move {
+                    shared.answer(asked, body).await;
+                    drop(held);
+                });
             }
             Message::Notification(notification) => {
                 let (turn, pass) = shared.gate.notification();
@@ -310,6 +317,10 @@ impl Outgoing for Out {
 
     fn queued(&self) -> usize {
         0
+    }
+
+    fn queued_answers(&self) -> usize {
+        self.shared.undelivered.bytes()
     }
 
     /// Without a session, closing the POST is the cancel.

@@ -25,10 +25,18 @@ impl Target {
 
     /// Without the query, which names the session.
     pub(super) fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.to_string()
+        shown(&self.url)
     }
+}
+
+/// A URL without what may be secret in it.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // Only URLs that have no host refuse this, and those hold no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
 }
 
 /// The configured URL without one trailing slash; its query is kept.

@@ -134,6 +134,11 @@ impl Exchange {
         &self.base
     }
 
+    /// The same for people.
+    pub(super) fn shown(&self) -> String {
+        endpoint::shown(&self.base)
+    }
+
     /// The endpoint that a server named.
     pub(super) fn endpoint(&self, data: &str) -> Result<Target, ConnectError> {
         endpoint::resolve(&self.base, data, &self.allowed).map_err(ConnectError::permanent)

@@ -26,6 +26,7 @@ use super::events::Place;
 use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::gate::Gate;
+use super::undelivered::Undelivered;
 use super::unsent::Unsent;
 use crate::error::CallError;
 use crate::error::Closed;
@@ -42,6 +43,9 @@ use crate::message::Response;
 use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 use patience::Patience;
+
+/// How long a server may be gone before somebody hears of it.
+const TOLD_AFTER: Duration = Duration::from_millis(500);
 
 /// Makes a link of a session whose endpoint has just been named.
 pub(super) fn link(
@@ -61,6 +65,7 @@ pub(super) fn link(
         is_streaming: watch::Sender::new(true),
         n_sent: AtomicU64::new(0),
         unsent: Unsent::default(),
+        undelivered: Undelivered::default(),
         over: CancellationToken::new(),
         abandoned: CancellationToken::new(),
     });
@@ -88,6 +93,7 @@ struct Session {
     is_streaming: watch::Sender<bool>,
     n_sent: AtomicU64,
     unsent: Unsent,
+    undelivered: Undelivered,
     over: CancellationToken,
     /// Nobody waits for anything any more.
     abandoned: CancellationToken,
@@ -165,13 +171,21 @@ impl Session {
             return Err(lost(why));
         };
         debug!(why, "opening the stream of events again");
+        let mut is_told = false;
         while let Some((wait, deadline)) = patience.next(Instant::now(), retry) {
+            if wait > TOLD_AFTER && !is_told {
+                let url = self.exchange.shown();
+                let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+                warn!(%url, why, "the server is gone; its session is kept for {left} s in case it comes back");
+                is_told = true;
+            }
             tokio::time::sleep(wait).await;
             let opening = events::open(&self.exchange, Some(&place));
             let mut resumed = match tokio::time::timeout_at(deadline, opening).await {
                 Ok(Ok(Opened::Stream(resumed))) => resumed,
                 // Where the process is gone for good, another answers in its place and says so.
                 Ok(Err(error)) if error.is_permanent => return Err(lost(&error.what)),
+                Ok(Ok(Opened::NotOffered(why))) => return Err(lost(&why)),
                 _ => continue,
             };
             if let Ok(Ok(endpoint)) = tokio::time::timeout_at(deadline, resumed.endpoint()).await {
@@ -358,8 +372,11 @@ impl Outgoing for Out {
             }
             Message::Response(_) => (self.session.gate.turn(), None),
         };
+        let held = matches!(message, Message::Response(_))
+            .then(|| self.session.undelivered.hold(message.size()));
         let session = Arc::clone(&self.session);
         self.session.posts.spawn(async move {
+            let _held = held;
             let posting = async {
                 turn.come().await;
                 session.post(message, ticket).await;
@@ -384,6 +401,10 @@ impl Outgoing for Out {
 
     fn queued(&self) -> usize {
         0
+    }
+
+    fn queued_answers(&self) -> usize {
+        self.session.undelivered.bytes()
     }
 
     fn close(&self) {

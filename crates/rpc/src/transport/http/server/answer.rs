@@ -101,11 +101,6 @@ impl Refusal {
         refusal.to(Some(id))
     }
 
-    pub(super) fn nobody_waits() -> Self {
-        let text = "no request waits for this answer";
-        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST, text)
-    }
-
     pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
         let text = format!("this path takes {allowed}");
         Refusal::new(
@@ -129,6 +124,16 @@ impl Refusal {
         )
     }
 
+    pub(super) fn too_slow(idle: Duration) -> Self {
+        let text = format!("nothing more of the message came for {idle:?}");
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::INVALID_REQUEST,
+            text,
+        )
+        .with(header::CONNECTION, "close")
+    }
+
     pub(super) fn too_large(id: Option<Id>, limit: usize) -> Self {
         let text =
             format!("the message is over the limit of {limit} bytes: put large data in a blob");
@@ -145,8 +150,8 @@ impl Refusal {
 
     pub(super) fn wrong_instance(ours: &str) -> Self {
         let text = format!(
-            "this is the instance {ours}, and the request is for another one, which may have ended: route by \
-             Stepflow-Instance-Id or by the endpoint's `instance`"
+            "this is the instance {ours}, and the request is for another one: that one has ended or was restarted; or a \
+             load balancer is in front and does not route by Stepflow-Instance-Id or the endpoint's `instance`"
         );
         Refusal::new(
             StatusCode::MISDIRECTED_REQUEST,

@@ -1,5 +1,7 @@
 //! The body of a POST, within its limit. Knows nothing of what the bytes mean, but where an id may stand.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::body::BodyDataStream;
 use axum::body::Bytes;
@@ -14,11 +16,15 @@ use crate::message::salvage;
 /// How much of a body that will not be served is read: most senders look for an answer only once they have written all.
 const MOST_SKIPPED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Reads a whole body.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+/// Reads a whole body of at most so many bytes, which may stand still for so long.
+pub(super) async fn read(body: Body, limit: usize, idle: Duration) -> Result<Vec<u8>, Refusal> {
     let mut parts = body.into_data_stream();
     let mut whole = Vec::new();
-    while let Some(part) = parts.next().await {
+    loop {
+        let part = tokio::time::timeout(idle, parts.next()).await;
+        let Some(part) = part.map_err(|_| Refusal::too_slow(idle))? else {
+            return Ok(whole);
+        };
         let part = part.map_err(|error| Refusal::parse(&format!("the body broke off: {error}")))?;
         if whole.len() + part.len() > limit {
             whole.extend_from_slice(&part);
@@ -27,7 +33,6 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
         }
         whole.extend_from_slice(&part);
     }
-    Ok(whole)
 }
 
 /// Reads a body that will not be served, in constant memory, for the id of its message.

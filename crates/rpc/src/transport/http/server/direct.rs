@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::Server;
 use super::answer;
@@ -42,21 +43,19 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Hands the outcome of a call back to the link that waits for it.
-    fn resolve(&self, id: &Id, arrival: Arrival) -> Result<(), Refusal> {
+    /// Hands the outcome of a call back to the link that waits for it. One that came too late is no error of its sender's,
+    /// whose call would fail by it.
+    fn resolve(&self, id: &Id, arrival: Arrival) {
         let asker = lock(&self.asked).remove(id);
-        let sent = asker.is_some_and(|asker| asker.send(arrival).is_ok());
-        if sent {
-            Ok(())
-        } else {
-            Err(Refusal::nobody_waits())
+        if asker.is_none_or(|asker| asker.send(arrival).is_err()) {
+            debug!(%id, "an answer that nobody waits for any more dropped");
         }
     }
 
     /// Fails the call back that a broken answer was meant for; its sender is told by a status.
     pub(super) fn lose(&self, id: Id, why: String) {
         let lost = Lost::Malformed { why };
-        let _ = self.resolve(&id.clone(), Arrival::Lost { id, lost });
+        self.resolve(&id.clone(), Arrival::Lost { id, lost });
     }
 }
 
@@ -83,10 +82,7 @@ pub(super) async fn deliver(
         Message::Response(response) => {
             let id = response.id.clone();
             let arrival = Arrival::Message(Message::Response(response));
-            server
-                .direct
-                .resolve(&id, arrival)
-                .map_err(|refusal| refusal.to(Some(id)))?;
+            server.direct.resolve(&id, arrival);
             Ok(answer::accepted())
         }
     }

@@ -24,6 +24,8 @@ pub struct Options {
     pub max_calls: u32,
     /// How long a session whose stream is gone waits for its client, before its calls are cancelled.
     pub session_grace: Duration,
+    /// How long a body may stand still in the middle before its POST is given up.
+    pub body_idle: Duration,
     /// How long a session may have nothing to do before it ends.
     pub idle_timeout: Duration,
     /// After how much silence a stream carries a comment, so that no proxy takes it for dead.
@@ -49,6 +51,7 @@ impl Default for Options {
             max_sessions: 1024,
             max_calls: 4096,
             session_grace: Duration::from_secs(30),
+            body_idle: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(3600),
             keep_alive: Duration::from_secs(15),
             replay_events: 1024,

@@ -1,6 +1,10 @@
 //! What a request's head and body decide, before any method runs: for each, a status and a JSON-RPC body.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
 use super::raw::Answer;
 use super::raw::Ask;
@@ -362,6 +366,14 @@ async fn a_process_without_a_name_notices_answers_for_another_one() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_too_late_is_taken_and_dropped() {
+    let server = serve(server::Options::default()).await;
+    let late = Ask::post("/", r#"{"jsonrpc":"2.0","id":"q1","result":1}"#);
+    let answer = Answer::of(late.send(&server).await).await;
+    assert_eq!((answer.status, &*answer.text), (202, ""));
+}
+
+#[tokio::test]
 async fn sessions_that_are_not_there_are_not_there_for_anything() {
     let cases = vec![
         (Ask::post("/?sessionId=unknown", ECHO), 404, Some(-32010)),
@@ -398,4 +410,25 @@ async fn an_advertised_address_is_where_sessions_are_and_a_name_that_is_served()
     assert!(events.endpoint.starts_with(expected), "{}", events.endpoint);
     let answer = echo().with("host", "r1.test:8080").send(&server).await;
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_given_up() {
+    let options = server::Options {
+        body_idle: Duration::from_millis(50),
+        ..server::Options::default()
+    };
+    let server = serve(options).await;
+    let mut stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let half = format!(
+        "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        server.address
+    );
+    stream.write_all(half.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"code\":-32600"), "{answer}");
 }

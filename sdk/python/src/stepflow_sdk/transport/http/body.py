@@ -1,10 +1,14 @@
-"""The body of a POST, within its limit.
+"""The body of a POST, within its limits.
 
-Owns how much is read and kept. Knows nothing of what the bytes mean, but where an id may stand.
+Owns how much is read and kept, and how long the rest is waited for. Knows nothing of what the bytes mean, but where an
+id may stand.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stepflow_sdk import message
@@ -12,11 +16,11 @@ from stepflow_sdk.errors import ErrorCode
 from stepflow_sdk.transport.http.gate import Refused
 
 if TYPE_CHECKING:
-    from starlette.types import Receive
+    from starlette.types import Message, Receive
 
     from stepflow_sdk.message import Id
 
-__all__ = ["TooLarge", "read", "skip"]
+__all__ = ["Patience", "TooLarge", "read", "skip"]
 
 _KEPT = 4096
 _MOST_SKIPPED = 64 * 1024 * 1024
@@ -31,19 +35,91 @@ class TooLarge(Refused):
             413,
             ErrorCode.INVALID_REQUEST,
             f"the message has {size} bytes or more, but at most {limit} are accepted: put large data in a blob",
-            headers=((b"connection", b"close"),),
             data={"max_message_bytes": limit},
         )
         self.id = id
 
 
-async def read(receive: Receive, limit: int) -> bytes | None:
+class Patience:
+    """How long the parts of bodies are waited for: each for a while, and none once the server ends.
+
+    Args:
+        seconds: How long a body may stand still.
+        ending: Makes the refusal of those that are still coming when the server ends.
+    """
+
+    def __init__(self, seconds: float, ending: Callable[[], Refused]) -> None:
+        self._seconds = seconds
+        self._ending = ending
+        self._waits: set[_Wait] = set()
+        self._is_over = False
+
+    def __len__(self) -> int:
+        return len(self._waits)
+
+    def end(self) -> None:
+        """Gives up all bodies that are still coming, and those to come that are not there already."""
+        self._is_over = True
+        for wait in list(self._waits):
+            wait.give_up()
+
+    async def part(self, receive: Receive) -> Message:
+        """Waits for the next part of a body.
+
+        Raises:
+            Refused: It did not come in time.
+        """
+        wait = _Wait()
+        seconds = 0 if self._is_over else self._seconds
+        timer = asyncio.get_running_loop().call_later(seconds, wait.give_up)
+        self._waits.add(wait)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if not wait.was_given_up():
+                raise
+            raise (self._ending() if self._is_over else _stalled(self._seconds)) from None
+        finally:
+            timer.cancel()
+            self._waits.discard(wait)
+
+
+class _Wait:
+    """The running task's wait, which can be given up: there is no other way out of an ASGI server's `receive`."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._is_given_up = False
+
+    def give_up(self) -> None:
+        """Ends the wait."""
+        if self._task is not None and not self._is_given_up:
+            self._is_given_up = True
+            self._task.cancel()
+
+    def was_given_up(self) -> bool:
+        """Tells whether it was this that cancelled the task, and nobody else did as well."""
+        if not self._is_given_up or self._task is None:
+            return False
+        return sys.version_info < (3, 11) or self._task.uncancel() == 0
+
+
+def _stalled(seconds: float) -> Refused:
+    return Refused(
+        408,
+        ErrorCode.INVALID_REQUEST,
+        f"nothing more of the body came for {seconds:g} s: send the message again, on another connection",
+    )
+
+
+async def read(receive: Receive, limit: int, patience: Patience) -> bytes | None:
     """Reads a whole body; None where the sender left before its end.
 
     Raises:
         TooLarge: It has more bytes than the limit.
+        Refused: Its end did not come in time.
     """
-    event = await receive()
+    event = await patience.part(receive)
     data: bytes = event.get("body", b"")
     if not event.get("more_body", False) and len(data) <= limit and event["type"] == "http.request":
         return data
@@ -58,24 +134,34 @@ async def read(receive: Receive, limit: int) -> bytes | None:
         if size > limit:
             head = b"".join(parts)
             parts.clear()
-            size, id = await _skip(receive, head, more=event.get("more_body", False))
+            size, id, _ = await _skip(receive, patience, head, more=event.get("more_body", False))
             raise TooLarge(size, limit, id)
         if not event.get("more_body", False):
             return b"".join(parts)
-        event = await receive()
+        event = await patience.part(receive)
 
 
-async def skip(receive: Receive) -> Id | None:
-    """Reads a body that will not be served, in constant memory; returns the id of its message, where it is found."""
-    _, id = await _skip(receive, b"", more=True)
-    return id
+async def skip(receive: Receive, patience: Patience) -> tuple[Id | None, bool]:
+    """Reads a body that will not be served, in constant memory.
+
+    Returns:
+        The id of its message, where it is found, and whether the body was read to its end.
+    """
+    _, id, is_whole = await _skip(receive, patience, b"", more=True)
+    return id, is_whole
 
 
-async def _skip(receive: Receive, start: bytes, *, more: bool) -> tuple[int, Id | None]:
+async def _skip(
+    receive: Receive, patience: Patience, start: bytes, *, more: bool
+) -> tuple[int, Id | None, bool]:
     size = len(start)
     head, tail = start[:_KEPT], start[-_KEPT:]
     while more and size < _MOST_SKIPPED + len(start):
-        event = await receive()
+        try:
+            event = await patience.part(receive)
+        except Refused:
+            # It is refused already, for a better reason.
+            break
         if event["type"] == "http.disconnect":
             break
         part: bytes = event.get("body", b"")
@@ -84,4 +170,4 @@ async def _skip(receive: Receive, start: bytes, *, more: bool) -> tuple[int, Id 
             head += part[: _KEPT - len(head)]
         tail = (tail + part)[-_KEPT:]
         more = event.get("more_body", False)
-    return size, message.sought_id(head, tail)
+    return size, message.sought_id(head, tail), not more

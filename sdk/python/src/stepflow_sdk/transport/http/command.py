@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stepflow_sdk.output import to_stderr
-from stepflow_sdk.transport.http.options import TOKEN_VARIABLE
+from stepflow_sdk.transport.http.options import TOKEN_VARIABLE, token_from
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +90,7 @@ def _token_of(file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        return file.read_text()
+        return token_from(file, file.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read the token file {file}: {error}") from error
 
@@ -134,8 +134,15 @@ def _bound(family: int, address: str, port: int) -> socket.socket:
 
 
 def _url(listening: socket.socket) -> str:
+    """Where the server is reached. An address that means all of them is one to listen on, not to be called at."""
     address, port = listening.getsockname()[:2]
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    everywhere = " (and by every other address of this machine)"
+    if ipaddress.ip_address(address).is_unspecified:
+        address = "::1" if ":" in address else "127.0.0.1"
+    else:
+        everywhere = ""
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}{everywhere}"
 
 
 def _is_loopback(listening: socket.socket) -> bool:

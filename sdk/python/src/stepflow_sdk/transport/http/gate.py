@@ -160,8 +160,9 @@ class Gate:
             raise Refused(
                 421,
                 ErrorCode.SESSION_EXPIRED,
-                f"this is the instance {self._instance.decode()}, the request is for another one, which may have "
-                f"ended: route by Stepflow-Instance-Id or the instance of the endpoint",
+                f"this is the instance {self._instance.decode()}, and the request is for another one: that one has "
+                f"ended or was restarted; or a load balancer is in front and does not route by Stepflow-Instance-Id or "
+                f"the endpoint's instance",
             )
 
     def check_form(self, head: Head) -> None:

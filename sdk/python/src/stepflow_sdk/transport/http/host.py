@@ -14,6 +14,7 @@ from stepflow_sdk.errors import CallCancelled, ErrorCode, NoBackChannel, PeerClo
 from stepflow_sdk.loop import EventLoop
 from stepflow_sdk.output import PrintCapture
 from stepflow_sdk.peer import Peer, uuid7
+from stepflow_sdk.transport.http.body import Patience
 from stepflow_sdk.transport.http.ending import Ending
 from stepflow_sdk.transport.http.exchange import DirectLink, Exchange
 from stepflow_sdk.transport.http.gate import Refused
@@ -65,6 +66,7 @@ class Host:
         threading.Thread(target=self._async_loop.run, name="stepflow-loop", daemon=True).start()
         self.workers = Workers(self.server.max_threads, self._async_loop)
         self.sessions = Sessions(self._new_session, self.options.limits, loop)
+        self.patience = Patience(self.options.limits.body_idle, lambda: self._busy(503, _ENDING))
         self.open: dict[Exchange, Invocation] = {}
         """The calls that run or wait for their turn."""
         self.calls_back: dict[Id, BackChannel] = {}
@@ -80,13 +82,14 @@ class Host:
             return
         self._loop = None
         self.sessions.end_all(_ENDING)
+        self.patience.end()
         self.workers.stop()
         self._async_loop.stop()
         self._ending.uninstall()
         PrintCapture.end()
 
     async def drain(self) -> None:
-        """Begins nothing new, lets calls finish or cancels them when the grace is over, and ends all streams."""
+        """Begins nothing new, lets calls finish or cancels them after the grace, and ends all streams and bodies."""
         self.is_draining = True
         await self._finished(self.options.limits.drain_grace, can_hurry=True)
         for exchange, invocation in list(self.open.items()):
@@ -97,6 +100,8 @@ class Host:
             # It does not look whether it was cancelled. Its POST would keep the server from ending.
             exchange.settle(invocation.peer.error_frame(invocation.id, CallCancelled(_ENDING)))
         self.sessions.end_all(_ENDING)
+        # Only now: what a call waited for may have been one of these bodies.
+        self.patience.end()
 
     async def _finished(self, seconds: float, *, can_hurry: bool = False) -> None:
         """Waits until no call is open, or the time is over, or that does not matter any more."""
@@ -169,7 +174,8 @@ class Host:
         return channel.peer, channel
 
     def _new_session(self) -> Session:
-        return Session(self._with_session, self.workers, self.mailbox, self.options.limits)
+        limits, on_unread = self.options.limits, self.sessions.end_unread
+        return Session(self._with_session, self.workers, self.mailbox, limits, on_unread)
 
     def _busy(self, status: int, reason: str) -> Refused:
         wait = self.options.limits.retry_after

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-__all__ = ["TOKEN_VARIABLE", "HttpLimits", "HttpOptions", "token_from_environment"]
+__all__ = ["TOKEN_VARIABLE", "HttpLimits", "HttpOptions", "token_from", "token_from_environment"]
 
 TOKEN_VARIABLE = "STEPFLOW_TOKEN"  # noqa: S105 - the name of a variable
 """The environment variable that holds the token where none is given."""
@@ -34,6 +34,10 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
     """How many events that were sent are kept for a runtime that lost its stream."""
     replay_bytes: int = 16 * 1024 * 1024
     """How many bytes of them."""
+    unwritten_bytes: int = 512 * 1024 * 1024
+    """How many bytes may wait to be written to a session's stream; more are the end of the session."""
+    body_idle: float = 30.0
+    """How long the body of a POST may stand still before the server gives it up."""
     drain_grace: float = 10.0
     """How long calls may go on after the process was told to end."""
     retry_after: int = 1
@@ -106,12 +110,19 @@ def token_from_environment() -> str | None:
         ValueError: It is set and empty, which would open the server to everyone by mistake.
     """
     token = os.environ.get(TOKEN_VARIABLE)
-    if token is None:
-        return None
+    return None if token is None else token_from(TOKEN_VARIABLE, token)
+
+
+def token_from(source: object, text: str) -> str:
+    """Returns the token that a variable or a file holds.
+
+    Raises:
+        ValueError: It is none; the message names the source.
+    """
     try:
-        return _token(token)
+        return _token(text)
     except ValueError as error:
-        raise ValueError(f"{TOKEN_VARIABLE}: {error}") from None
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _token(token: str) -> str:

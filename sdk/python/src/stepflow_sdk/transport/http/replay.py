@@ -32,6 +32,9 @@ class EventLog:
         """The number of the newest event."""
         self.sent = 0
         """The number of the newest event that was handed out."""
+        self.n_unwritten_bytes = 0
+        """How many bytes wait to be written: what was handed out last counts until its writer comes for more."""
+        self._n_in_hand = 0
 
     @property
     def n_unsent(self) -> int:
@@ -51,16 +54,19 @@ class EventLog:
         event = sse.event(b"message", frame, self.id_of(self.last))
         self._events[self.last] = event
         self._n_bytes += len(event)
+        self.n_unwritten_bytes += len(event)
         self._trim()
 
     def take(self) -> bytes:
         """Hands out what was not sent yet, as much as fits well into one write; empty where there is nothing."""
+        self.n_unwritten_bytes -= self._n_in_hand
         events: list[bytes] = []
         size = 0
         while self.sent < self.last and size < _MOST_AT_ONCE:
             self.sent += 1
             events.append(self._events[self.sent])
             size += len(events[-1])
+        self._n_in_hand = size
         self._trim()
         return b"".join(events)
 
@@ -69,7 +75,16 @@ class EventLog:
         if not self._first - 1 <= number <= self.last:
             return False
         self.sent = min(self.sent, number)
+        self._n_in_hand = 0
+        waiting = range(self.sent + 1, self.last + 1)
+        self.n_unwritten_bytes = sum(len(self._events[it]) for it in waiting)
         return True
+
+    def clear(self) -> None:
+        """Forgets all events: nobody will ask for them."""
+        self._events.clear()
+        self.sent, self._first = self.last, self.last + 1
+        self._n_bytes = self.n_unwritten_bytes = self._n_in_hand = 0
 
     def _trim(self) -> None:
         while self._first <= self.sent and (

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Routes"]
 
 _JSON = (b"content-type", b"application/json; charset=utf-8")
+_CLOSE = (b"connection", b"close")
 _METHODS = {"": b"POST, DELETE", "/runtime/events": b"GET", "/health": b"GET, HEAD"}
 
 
@@ -69,18 +70,30 @@ class Routes:
                 case _, method:
                     raise _wrong_method(method, _METHODS[path])
         except Refused as refusal:
-            id = await body.skip(receive) if scope["method"] == "POST" else None
-            await _refuse(send, refusal, id)
+            await self._refuse_unread(refusal, scope, head, receive, send)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request for a path that nobody serves."""
-        id = await body.skip(receive) if scope["method"] == "POST" else None
+        self._host.start()
         root = self._root(scope)
         problem = (
             f"nothing is served here: messages go to {root}/, events come from {root}/runtime/events; "
             f"a proxy's prefix is named by root_path or --root-path"
         )
-        await _refuse(send, Refused(404, ErrorCode.INVALID_REQUEST, problem), id)
+        refusal = Refused(404, ErrorCode.INVALID_REQUEST, problem)
+        await self._refuse_unread(refusal, scope, Head(scope), receive, send)
+
+    async def _refuse_unread(
+        self, refusal: Refused, scope: Scope, head: Head, receive: Receive, send: Send
+    ) -> None:
+        """Refuses a request for its head alone; what comes of its body tells its id, unless it is not even to come."""
+        id, is_whole = None, True
+        if _waits_to_be_asked(head):
+            # A look at the body would ask for it. What its sender does now is up to it, so the connection ends.
+            is_whole = False
+        elif scope["method"] == "POST":
+            id, is_whole = await body.skip(receive, self._host.patience)
+        await _refuse(send, refusal, id, closes=not is_whole)
 
     # Small ones
 
@@ -107,10 +120,14 @@ class Routes:
         self._gate.check_form(head)
         sessions = self._host.sessions
         session = sessions.find(head.session_id) if head.session_id is not None else None
+        limit = self._host.server.max_message_bytes
+        if _waits_to_be_asked(head) and (length := head.headers.get(b"content-length", b"")):
+            _check_length(length, limit)
         try:
-            data = await body.read(receive, self._host.server.max_message_bytes)
-        except body.TooLarge as refusal:
-            await _refuse(send, refusal, refusal.id)
+            data = await body.read(receive, limit, self._host.patience)
+        except Refused as refusal:
+            id = refusal.id if isinstance(refusal, body.TooLarge) else None
+            await _refuse(send, refusal, id, closes=True)
             return
         if data is None:
             return
@@ -284,6 +301,16 @@ def _nobody(_frame: bytes) -> None:
     """Takes answers to what is no request."""
 
 
+def _waits_to_be_asked(head: Head) -> bool:
+    """Tells whether a body comes only once the server asks for it, which it does by looking for it."""
+    return head.headers.get(b"expect", b"").lower() == b"100-continue"
+
+
+def _check_length(length: bytes, limit: int) -> None:
+    if length.isdigit() and (size := int(length[:18])) > limit:
+        raise body.TooLarge(size, limit, None)
+
+
 def _wrong_method(method: str, allowed: bytes) -> Refused:
     return Refused(
         405,
@@ -293,9 +320,11 @@ def _wrong_method(method: str, allowed: bytes) -> Refused:
     )
 
 
-async def _refuse(send: Send, refusal: Refused, id: Id | None) -> None:
+async def _refuse(send: Send, refusal: Refused, id: Id | None, *, closes: bool = False) -> None:
+    """Says why a request is not served; the connection ends where the rest of a body would stand in its way."""
     error = RpcError(int(refusal.code), refusal.message, refusal.data)
-    await _send_json(send, refusal.status, message.error_frame(id, error), refusal.headers)
+    headers = (*refusal.headers, _CLOSE) if closes else refusal.headers
+    await _send_json(send, refusal.status, message.error_frame(id, error), headers)
 
 
 async def _send_json(

@@ -43,10 +43,23 @@ class Stream:
 
 
 class Session:
-    """What there is of one runtime; used on the loop, but for `send`."""
+    """What there is of one runtime; used on the loop, but for `send`.
+
+    Args:
+        router: The methods it has.
+        workers: The threads its components run in.
+        mailbox: The way to its loop.
+        limits: How much is kept for it.
+        on_unread: Called when more waits to be written than may.
+    """
 
     def __init__(
-        self, router: Router, workers: Workers, mailbox: Mailbox, limits: HttpLimits
+        self,
+        router: Router,
+        workers: Workers,
+        mailbox: Mailbox,
+        limits: HttpLimits,
+        on_unread: Callable[[Session], None],
     ) -> None:
         self.id = secrets.token_urlsafe(24)
         """What the endpoint carries; whoever knows it is the session's runtime."""
@@ -64,6 +77,8 @@ class Session:
         self.is_ended = False
         self._mailbox = mailbox
         self._workers = workers
+        self._max_unwritten_bytes = limits.unwritten_bytes
+        self._on_unread = on_unread
 
     # Its peer's link
 
@@ -84,11 +99,13 @@ class Session:
     # Its events
 
     def push(self, frame: bytes) -> None:
-        """Adds an event and wakes the stream's writer."""
+        """Adds an event and wakes the stream's writer; more than may wait is the end of the session."""
         if self.is_ended:
             return
         self.events.append(frame)
-        if self.stream is not None:
+        if self.events.n_unwritten_bytes > self._max_unwritten_bytes:
+            self._on_unread(self)
+        elif self.stream is not None:
             self.stream.signal.set()
 
 
@@ -178,8 +195,15 @@ class Sessions:
             session.timer.cancel()
         session.peer.cancel_all(f"its session ended: {reason}")
         session.peer.close()
+        # A call that goes on all the same, or a writer whose reader does not read, would keep them.
+        session.events.clear()
         if session.stream is not None:
             session.stream.close()
+
+    def end_unread(self, session: Session) -> None:
+        """Ends a session whose runtime reads too little of what it is sent."""
+        limit = self._limits.unwritten_bytes
+        self.end(session, f"its runtime left more than {limit} bytes of its stream unread")
 
     def end_all(self, reason: str) -> None:
         """Ends every session."""
