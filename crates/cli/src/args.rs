@@ -1,5 +1,7 @@
 //! What can be typed. Owns flags and their help; what they do is for the commands.
 
+mod inspect;
+
 use std::path::PathBuf;
 
 use clap::ArgAction;
@@ -11,6 +13,8 @@ use clap::ValueEnum;
 use clap::ValueHint;
 
 use crate::screen::Loudness;
+pub use inspect::Inspect;
+pub use inspect::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +23,7 @@ Examples:
   stepflow validate flow.yaml                                find mistakes without running anything
   stepflow list-components                                   what flows can use here
   stepflow call /python/add '{\"a\": 1, \"b\": 2}'               run one component
+  stepflow inspect -- python my_server.py                    look at a component server, without a config
 
 Exit codes: 0 success or skipped, 1 the flow failed, 2 usage or an invalid flow, config or input,
 3 the runtime itself failed, 130 and 143 after Ctrl-C and SIGTERM. Results go to stdout, everything else to stderr.";
@@ -89,6 +94,7 @@ pub enum Command {
     Validate(Validate),
     ListComponents(ListComponents),
     Call(Call),
+    Inspect(Box<Inspect>),
 }
 
 /// Runs a flow and prints its outcome

@@ -1,6 +1,7 @@
 //! One file per verb. What several of them need is here.
 
 mod call;
+mod inspect;
 mod list_components;
 mod run;
 mod validate;
@@ -14,6 +15,7 @@ use crate::args::ConfigArg;
 use crate::config;
 use crate::config::Config;
 use crate::environment::Environment;
+use crate::logs::Unasked;
 use crate::report;
 use crate::report::CliError;
 use crate::report::Exit;
@@ -33,6 +35,14 @@ pub struct Context {
     pub signals: Signals,
 }
 
+/// What a command shows of the components' own words without being asked.
+pub fn shown_unasked(command: &Command) -> Unasked {
+    match command {
+        Command::Inspect(_) => Unasked::Output,
+        _ => Unasked::Warnings,
+    }
+}
+
 /// Does what was typed.
 pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
@@ -40,6 +50,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::Validate(args) => validate::validate(&args, context),
         Command::ListComponents(args) => list_components::list_components(&args, context).await,
         Command::Call(args) => call::call(args, context).await,
+        Command::Inspect(args) => inspect::inspect(*args, context).await,
     }
 }
 

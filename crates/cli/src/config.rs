@@ -2,7 +2,7 @@
 //! that it is given.
 
 mod discover;
-mod http;
+pub mod http;
 mod mock;
 mod plugins;
 mod read;

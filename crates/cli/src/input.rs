@@ -73,6 +73,22 @@ pub fn parse(name: &str, text: &str, format: TextFormat) -> Result<Value, CliErr
     }
 }
 
+/// An input given in one word: JSON, `@` and a file, or `-` for stdin.
+pub async fn from_word(name: &str, word: &str, screen: &Screen) -> Result<Value, CliError> {
+    if let Some(file) = word.strip_prefix('@') {
+        return from_file("the input", Path::new(file)).await;
+    }
+    let (name, text) = match word {
+        "-" => ("stdin", read_stdin(screen).await?),
+        text => (name, text.to_owned()),
+    };
+    json(name, &text).map_err(|why| {
+        why.hint(
+            "strings and keys need double quotes, and a shell wants single quotes around the whole",
+        )
+    })
+}
+
 async fn read_stdin(screen: &Screen) -> Result<String, CliError> {
     let mut reading = tokio::task::spawn_blocking(|| {
         let mut text = String::new();
@@ -108,6 +124,15 @@ async fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
 }
 
 fn parse_json(name: &str, text: &str) -> Result<Value, CliError> {
+    json(name, text).map_err(|why| {
+        why.hint(
+            "strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml",
+        )
+    })
+}
+
+/// A JSON value, or what is wrong with its text and where.
+fn json(name: &str, text: &str) -> Result<Value, CliError> {
     Value::parse(text).map_err(|error| {
         let (place, why) = match &error {
             ValueError::Syntax(error) => {
@@ -119,9 +144,7 @@ fn parse_json(name: &str, text: &str) -> Result<Value, CliError> {
             }
             ValueError::NotFinite { .. } => (String::new(), error.to_string()),
         };
-        CliError::invalid(format!("{name}{place}: {why}")).hint(
-            "strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml",
-        )
+        CliError::invalid(format!("{name}{place}: {why}"))
     })
 }
 

@@ -44,9 +44,18 @@ const OUTPUT: &str = "stepflow::output";
 /// Steps that failed and did not end their run.
 const STEP: &str = "stepflow::step";
 
+/// What is shown besides warnings when the flags do not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// Nothing.
+    Warnings,
+    /// What components print and log.
+    Output,
+}
+
 /// Starts logging as the flags say.
-pub fn start(flags: &Global, screen: &Screen) -> Result<(), CliError> {
-    let wanted = wanted(flags);
+pub fn start(flags: &Global, unasked: Unasked, screen: &Screen) -> Result<(), CliError> {
+    let wanted = wanted(flags, unasked);
     let on_screen = match flags.log_format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .event_format(Plain {
@@ -101,7 +110,7 @@ fn in_file(
     Ok(layer.with_filter(filter(wanted)?).boxed())
 }
 
-fn wanted(flags: &Global) -> String {
+fn wanted(flags: &Global, unasked: Unasked) -> String {
     match flags.log_level.as_deref() {
         Some("off") => return "off".to_owned(),
         Some(level @ ("error" | "warn" | "info" | "debug" | "trace")) => {
@@ -116,7 +125,11 @@ fn wanted(flags: &Global) -> String {
     match flags.loudness() {
         Loudness::Silent => "off",
         Loudness::Quiet => "error",
+        Loudness::Normal if unasked == Unasked::Output => "warn,stepflow::output=trace",
         Loudness::Normal => "warn",
+        Loudness::Verbose(1) if unasked == Unasked::Output => {
+            "warn,stepflow=info,stepflow::output=trace"
+        }
         Loudness::Verbose(1) => "warn,stepflow=info",
         Loudness::Verbose(2) => "info,stepflow=debug",
         Loudness::Verbose(_) => "trace",

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli, screen: &Screen) -> Result<Exit, CliError> {
     let environment = Environment::capture()?;
-    logs::start(&cli.global, screen)?;
+    logs::start(&cli.global, commands::shown_unasked(&cli.command), screen)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -25,7 +25,7 @@ pub enum Exit {
     Failed,
     /// What was asked for cannot be done as it was asked.
     Refused,
-    /// The store or the runtime itself failed.
+    /// The store or the runtime itself failed, or a server under inspection cannot be reached.
     Broken,
     /// A signal ended it.
     Signal(Signal),
@@ -63,6 +63,8 @@ enum Kind {
     Invalid,
     /// The store or the runtime.
     Internal,
+    /// A server that there is nothing to do without.
+    Unreachable,
     /// Someone wanted it so.
     Interrupted(Signal),
 }
@@ -90,6 +92,13 @@ impl CliError {
     /// The store or the runtime failed.
     pub fn internal(message: impl Into<String>) -> CliError {
         CliError::new(Kind::Internal, message.into())
+    }
+
+    /// The one server that matters cannot be started or reached. Lines that start with `hint:` become hints.
+    pub fn unreachable(message: &str) -> CliError {
+        let (message, hints) = failure::split_hints(message);
+        let error = CliError::new(Kind::Unreachable, message);
+        hints.into_iter().fold(error, CliError::hint)
     }
 
     /// A signal came before there was anything to finish.
@@ -137,7 +146,7 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self.kind {
             Kind::Usage | Kind::Invalid => Exit::Refused,
-            Kind::Internal => Exit::Broken,
+            Kind::Internal | Kind::Unreachable => Exit::Broken,
             Kind::Interrupted(signal) => Exit::Signal(signal),
         }
     }

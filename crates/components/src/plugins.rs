@@ -86,6 +86,7 @@ impl Plugins {
             guard: Arc::new(OnceLock::new()),
             version: options.version.as_str().into(),
             validate: options.validate,
+            tap: None,
         };
         let plugins = options
             .plugins

@@ -4,6 +4,7 @@
 pub mod callbacks;
 mod connector;
 mod failure;
+pub mod inspection;
 mod supervisor;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use stepflow_protocol::component::ExecuteResult;
 use stepflow_protocol::component::List;
 use stepflow_protocol::lifecycle::Capabilities;
 use stepflow_protocol::lifecycle::Empty;
+use stepflow_rpc::link::Tap;
 use stepflow_rpc::transport::child::Guard;
 use stepflow_store::Store;
 use tokio::sync::Semaphore;
@@ -65,6 +67,8 @@ pub struct Shared {
     pub version: Arc<str>,
     /// What to do about inputs and outputs that do not fit.
     pub validate: Validate,
+    /// Sees every message of every connection.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Remote {
@@ -159,7 +163,7 @@ impl Remote {
             .peer()
             .prepare::<Execute>(&params)
             .map_err(|error| failure::of_call(&self.name, error))?;
-        let _listed = ready.executions.list(call.id(), invocation);
+        let _listed = ready.executions.list(call.id(), invocation.into());
         drop(held);
         let answer = match time {
             None => call.send().await,

@@ -18,6 +18,7 @@ pub struct Session {
     peer: Peer,
     server: Option<Implementation>,
     capabilities: Capabilities,
+    max_message_bytes: Option<u64>,
 }
 
 impl Session {
@@ -34,6 +35,11 @@ impl Session {
     /// What the server accepts.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// The longest message that the server takes, in bytes, if it said so.
+    pub fn max_message_bytes(&self) -> Option<u64> {
+        self.max_message_bytes
     }
 }
 
@@ -77,5 +83,6 @@ pub async fn handshake(peer: Peer, params: InitializeParams) -> Result<Session, 
         peer,
         server: result.server,
         capabilities,
+        max_message_bytes: result.max_message_bytes,
     })
 }

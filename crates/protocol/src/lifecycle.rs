@@ -46,6 +46,12 @@ impl Capabilities {
     pub fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|options| !options.is_null())
     }
+
+    /// The names of those that are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter(|name| self.has(name))
+    }
 }
 
 impl<'a> FromIterator<&'a str> for Capabilities {

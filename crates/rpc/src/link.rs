@@ -1,6 +1,8 @@
 //! What a transport is to the peer: a place to put outgoing messages, a stream of arrivals that ends with a reason,
 //! and whether requests can go back. Sessions, reconnects and negotiation live behind it; this side never hears of them.
 
+mod tap;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +23,7 @@ use crate::error::Lost;
 use crate::message::Id;
 use crate::message::Malformed;
 use crate::message::Message;
+pub use tap::Tap;
 
 /// One connection, before a peer runs on it.
 pub struct Link {

@@ -104,7 +104,7 @@ fn write_components(
 }
 
 /// A schema on one line, or as YAML below its name.
-fn readable(schema: &Value) -> String {
+pub(super) fn readable(schema: &Value) -> String {
     const LONGEST_LINE: usize = 100;
     let line = json_text::compact(schema.as_text());
     if line.len() <= LONGEST_LINE {

@@ -79,18 +79,23 @@ fn write(
 }
 
 /// What a flow returns is its author's business; what the runtime says about a failure may quote a command or a log.
-fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
-    let Outcome::Failed(error) = outcome else {
-        return outcome.clone();
-    };
+pub(super) fn without_secrets(outcome: &Outcome, secrets: &Secrets) -> Outcome {
+    match outcome {
+        Outcome::Failed(error) => Outcome::Failed(error_without_secrets(error, secrets)),
+        Outcome::Success(_) | Outcome::Skipped { .. } => outcome.clone(),
+    }
+}
+
+/// The same for an error by itself.
+pub(super) fn error_without_secrets(error: &FlowError, secrets: &Secrets) -> FlowError {
     let clean = |data: &Value| {
         let text = secrets.scrub(data.as_text());
         // Without a number that is a secret it is JSON no more, and is kept as text.
         Value::parse(&text).unwrap_or_else(|_| Value::string(&text))
     };
-    Outcome::Failed(FlowError {
+    FlowError {
         code: error.code,
         message: secrets.scrub(&error.message).into_owned(),
         data: error.data.as_ref().map(clean),
-    })
+    }
 }

@@ -159,7 +159,7 @@ fn headers(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Option
 }
 
 /// Whether a header of this name carries what must not be shown.
-fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     ["auth", "cookie", "key", "secret", "token"]
         .iter()
         .any(|word| name.contains(word))

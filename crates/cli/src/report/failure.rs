@@ -43,12 +43,17 @@ pub fn render(error: &FlowError, step: Option<&FailedStep>, attempts: &[Attempt]
         Some(step) => format!("{} failed: ", words::step(&step.step_id, &step.component)),
         None => "the flow failed: ".to_owned(),
     };
-    render_as(&what, error, step, attempts)
+    render_as(&what, error, step, attempts, words::advice(error, step))
 }
 
 /// The same for a plugin that cannot be asked; its message names it.
 pub fn render_plugin(error: &FlowError) -> String {
-    render_as("", error, None, &[])
+    render_as("", error, None, &[], words::advice(error, None))
+}
+
+/// The same for a server that is looked at by itself: no config has a part in it.
+pub fn render_inspected(error: &FlowError) -> String {
+    render_as("", error, None, &[], None)
 }
 
 fn render_as(
@@ -56,6 +61,7 @@ fn render_as(
     error: &FlowError,
     step: Option<&FailedStep>,
     attempts: &[Attempt],
+    advice: Option<String>,
 ) -> String {
     let component = step.map_or("", |step| &*step.component);
     let not_found = words::not_found(error, component);
@@ -90,7 +96,7 @@ fn render_as(
     }
     write_attempts(&mut text, attempts);
     // Whoever made the error knows better what to do about it.
-    let advice = words::advice(error, step).filter(|_| hints.is_empty());
+    let advice = advice.filter(|_| hints.is_empty());
     for line in hints.into_iter().chain(advice) {
         let _ = write!(text, "\n{}", hint(&line));
     }
@@ -106,7 +112,7 @@ fn code(error: &FlowError) -> String {
 }
 
 /// Lines that start with `hint:` are told at the end.
-fn split_hints(message: &str) -> (String, Vec<String>) {
+pub fn split_hints(message: &str) -> (String, Vec<String>) {
     let (hints, rest): (Vec<_>, Vec<_>) =
         message.lines().partition(|line| line.starts_with("hint:"));
     let hints = hints

@@ -179,6 +179,28 @@ fn out_of_reach(message: &str) -> &'static str {
     }
 }
 
+/// The same where no config names the server, but flags do.
+pub fn out_of_reach_by_url(message: &str) -> Option<&'static str> {
+    let hint = if message.contains("UnknownIssuer") {
+        "name the authority that signed its certificate with --ca, a PEM file"
+    } else if message.contains("Connection refused") || message.contains("dns error") {
+        "is the server running, and are host and port of --url right?"
+    } else if message.contains("the server answered 401 ") {
+        "--bearer-token-file must hold the token that the server was started with: its `--token-file`, or STEPFLOW_TOKEN"
+    } else if message.contains("InvalidContentType") {
+        "what listens there speaks no TLS: is it `http://` instead of `https://`?"
+    } else if message.contains("`session: required`") {
+        "leave --session out, or use a server that has sessions"
+    } else if message.contains("the server answered 404 ")
+        || message.contains("the server answered 405 ")
+    {
+        "is there a component server behind the path of --url?"
+    } else {
+        return None;
+    };
+    Some(hint)
+}
+
 /// What is wrong with an input as a whole.
 fn misshapen(error: &FlowError, step: &FailedStep) -> Option<String> {
     let violations = error.data.as_ref()?.get("violations")?;

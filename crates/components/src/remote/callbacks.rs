@@ -45,6 +45,16 @@ pub struct Execution {
     pub attempt: u32,
 }
 
+impl From<&Invocation> for Execution {
+    fn from(invocation: &Invocation) -> Self {
+        Execution {
+            run_id: invocation.run_id.to_string(),
+            step_id: Arc::clone(&invocation.step_id),
+            attempt: invocation.attempt,
+        }
+    }
+}
+
 /// Keeps a call listed while it is under way.
 #[derive(Debug)]
 pub struct Listed {
@@ -54,12 +64,7 @@ pub struct Listed {
 
 impl Executions {
     /// Lists a call before it is sent, so that its first call back finds it.
-    pub fn list(&self, id: &Id, invocation: &Invocation) -> Listed {
-        let execution = Execution {
-            run_id: invocation.run_id.to_string(),
-            step_id: Arc::clone(&invocation.step_id),
-            attempt: invocation.attempt,
-        };
+    pub fn list(&self, id: &Id, execution: Execution) -> Listed {
         self.lock().insert(id.clone(), execution);
         Listed {
             executions: self.clone(),

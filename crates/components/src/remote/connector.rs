@@ -107,6 +107,10 @@ impl Greeting {
             store: self.shared.store.clone(),
             executions: executions.clone(),
         };
+        let link = match &self.shared.tap {
+            Some(tap) => link.tapped(Arc::clone(tap)),
+            None => link,
+        };
         let connection = peer::connect(link, callbacks::router(host));
         let shaking = handshake(connection.peer(), self.initialize_params());
         let session = match tokio::time::timeout(self.timeout, shaking).await {

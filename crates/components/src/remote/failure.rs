@@ -1,5 +1,6 @@
 //! What a failed call means for the engine: the class that decides about another attempt, and the words for people.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +37,12 @@ pub(super) fn timed_out(plugin: &str, time: Duration) -> Failure {
 }
 
 pub(super) fn of_call(plugin: &str, error: CallError) -> Failure {
-    let told =
-        |code: ErrorCode, error: &CallError| code.error(format!("plugin `{plugin}`: {error}"));
+    of_call_to(&format_args!("plugin `{plugin}`"), error)
+}
+
+/// The same for a server that goes by another name.
+pub(super) fn of_call_to(whom: &impl fmt::Display, error: CallError) -> Failure {
+    let told = |code: ErrorCode, error: &CallError| code.error(format!("{whom}: {error}"));
     match error {
         CallError::Remote(error) => answered(from_rpc(error)),
         CallError::NotSent(_) => Failure::new(Class::NotSent, told(ErrorCode::UNAVAILABLE, &error)),

@@ -15,6 +15,7 @@ use stepflow_rpc::peer::Connection;
 use stepflow_rpc::transport::child::Child;
 use stepflow_rpc::transport::child::Exit;
 use stepflow_rpc::transport::http::client::Late;
+use stepflow_rpc::transport::http::client::Streams;
 use tokio::sync::Notify;
 use tokio::sync::OnceCell;
 use tokio::sync::watch;
@@ -49,7 +50,16 @@ pub(super) enum Server {
     /// Something that runs elsewhere and remembers us.
     Session,
     /// Something that runs elsewhere and must be told everything each time; a session may yet come.
-    Stateless(Box<tokio::sync::Mutex<Option<Late>>>),
+    Stateless(Box<Stateless>),
+}
+
+/// What there is to know of a server that remembers nothing.
+#[derive(Debug)]
+pub(super) struct Stateless {
+    /// The session that may yet come.
+    pub(super) late: tokio::sync::Mutex<Option<Late>>,
+    /// Whether it answers by streams.
+    pub(super) streams: Streams,
 }
 
 impl Ready {

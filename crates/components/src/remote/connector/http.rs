@@ -17,6 +17,7 @@ use crate::options;
 use crate::remote::Shared;
 use crate::remote::supervisor::Ready;
 use crate::remote::supervisor::Server;
+use crate::remote::supervisor::Stateless;
 
 /// How long the second handshake waits, and how long the later ones at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -76,11 +77,19 @@ impl Http {
     }
 
     async fn ready(&self, connected: Connected, generation: u64) -> Result<Ready, ConnectError> {
-        let Connected { link, mode, late } = connected;
+        let Connected {
+            link,
+            mode,
+            late,
+            streams,
+        } = connected;
         let greeted = self.greeting.greet(link).await;
         let server = match mode {
             Mode::Session => Server::Session,
-            Mode::Direct => Server::Stateless(Box::new(tokio::sync::Mutex::new(late))),
+            Mode::Direct => Server::Stateless(Box::new(Stateless {
+                late: tokio::sync::Mutex::new(late),
+                streams,
+            })),
         };
         match greeted.session {
             Ok(session) => Ok(Ready::new(
@@ -105,8 +114,8 @@ impl Http {
 
     /// Waits for the session that a server offers late; calls under way finish where they are.
     pub(super) async fn better_than(&self, ready: &Ready, generation: u64) -> Ready {
-        if let Server::Stateless(late) = ready.server()
-            && let Some(late) = late.lock().await.take()
+        if let Server::Stateless(stateless) = ready.server()
+            && let Some(late) = stateless.late.lock().await.take()
             && let Some(connected) = late.session().await
             && let Ok(better) = self.ready(connected, generation).await
         {

@@ -11,6 +11,8 @@ mod unsent;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -119,6 +121,23 @@ pub struct Connected {
     pub mode: Mode,
     /// A session that may yet come, where the server streams events but named no endpoint in time.
     pub late: Option<Late>,
+    /// Whether the server answers requests that stand alone by streams.
+    pub streams: Streams,
+}
+
+/// Whether a server has answered a request that stands alone by a stream, on which it can call back. Clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct Streams(Arc<AtomicBool>);
+
+impl Streams {
+    /// Whether it has, so far.
+    pub fn seen(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn see(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Why no connection came about.
@@ -269,6 +288,7 @@ fn in_session(
         link,
         mode: Mode::Session,
         late: None,
+        streams: Streams::default(),
     })
 }
 
@@ -288,7 +308,9 @@ fn fall_back(
 }
 
 fn direct(exchange: &Arc<Exchange>, late: Option<Opening>) -> Connected {
-    let link = direct::link(Arc::clone(exchange), Target::direct(exchange.url().clone()));
+    let streams = Streams::default();
+    let target = Target::direct(exchange.url().clone());
+    let link = direct::link(Arc::clone(exchange), target, streams.clone());
     let late = late.map(|opening| Late {
         exchange: Arc::clone(exchange),
         opening,
@@ -297,6 +319,7 @@ fn direct(exchange: &Arc<Exchange>, late: Option<Opening>) -> Connected {
         link,
         mode: Mode::Direct,
         late,
+        streams,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tracing::warn;
 
+use super::Streams;
 use super::endpoint::Target;
 use super::events;
 use super::exchange::Answer;
@@ -38,7 +39,7 @@ use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 
 /// Makes a link to a URL; nothing is sent yet.
-pub(super) fn link(exchange: Arc<Exchange>, target: Target) -> Link {
+pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) -> Link {
     let (arrivals, incoming) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         exchange,
@@ -48,6 +49,7 @@ pub(super) fn link(exchange: Arc<Exchange>, target: Target) -> Link {
         posts: Mutex::default(),
         asked: Mutex::default(),
         n_asked: AtomicU64::new(0),
+        streams,
         undelivered: Undelivered::default(),
         over: CancellationToken::new(),
     });
@@ -72,6 +74,7 @@ struct Shared {
     /// What servers asked on streams, by the id that we gave it: ids of two servers may be equal.
     asked: Mutex<HashMap<Id, Asked>>,
     n_asked: AtomicU64,
+    streams: Streams,
     undelivered: Undelivered,
     over: CancellationToken,
 }
@@ -117,7 +120,10 @@ impl Shared {
         };
         match posted {
             Ok(Answer::Message(text)) => self.on_answer(&id, &text),
-            Ok(Answer::Stream(stream)) => self.read(&id, *stream).await,
+            Ok(Answer::Stream(stream)) => {
+                self.streams.see();
+                self.read(&id, *stream).await;
+            }
             Ok(Answer::Nothing) => {
                 self.fail(
                     &id,
