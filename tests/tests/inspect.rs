@@ -349,7 +349,7 @@ async fn a_component_that_fails_is_1() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_had_is_3_and_says_why() {
+async fn a_server_that_cannot_be_had_is_1_and_says_why() {
     let folder = Folder::default();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("http://{}", free.local_addr().unwrap());
@@ -371,7 +371,7 @@ async fn a_server_that_cannot_be_had_is_3_and_says_why() {
     ] {
         for json in [&[][..], &["--json"]] {
             let ran = folder.run(&[&["inspect"], json, arguments].concat());
-            assert_eq!(ran.code, Some(3), "{ran:#?}");
+            assert_eq!(ran.code, Some(1), "{ran:#?}");
             assert_eq!(ran.stdout, "", "{arguments:?}");
             check_has(&ran.stderr, expected);
         }

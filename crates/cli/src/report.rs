@@ -21,11 +21,11 @@ use crate::signals::Signal;
 pub enum Exit {
     /// The flow succeeded or was skipped.
     Success,
-    /// The flow failed, or a plugin is broken.
+    /// The flow failed, or a component server is broken.
     Failed,
     /// What was asked for cannot be done as it was asked.
     Refused,
-    /// The store or the runtime itself failed, or a server under inspection cannot be reached.
+    /// The store or the runtime itself failed.
     Broken,
     /// A signal ended it.
     Signal(Signal),
@@ -146,7 +146,8 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self.kind {
             Kind::Usage | Kind::Invalid => Exit::Refused,
-            Kind::Internal | Kind::Unreachable => Exit::Broken,
+            Kind::Unreachable => Exit::Failed,
+            Kind::Internal => Exit::Broken,
             Kind::Interrupted(signal) => Exit::Signal(signal),
         }
     }

@@ -25,8 +25,8 @@ Examples:
 With --call, stdout has the outcome and nothing else; calls back, progress, what the server prints, timings and the transcript
 go to stderr. Blobs that the component stores are kept in memory.
 
-Exit codes: 0 success or skipped, 1 the component failed or the server cannot list its components, 2 usage,
-3 the server cannot be started or reached."
+Exit codes: 0 success or skipped, 1 the component failed, or the server cannot be had or does not list its components,
+2 usage."
 )]
 #[command(group(ArgGroup::new("which_server").required(true)))]
 pub struct Inspect {
