@@ -30,8 +30,8 @@ impl Effort {
     };
     /// What figures are taken with.
     pub const FULL: Effort = Effort {
-        rounds: 9,
-        share: 3,
+        rounds: 5,
+        share: 4,
     };
 
     /// How many operations a measurement has.
@@ -49,9 +49,10 @@ impl Effort {
 
     /// What the most work of a curve is divided by.
     pub fn scale_share(self) -> usize {
-        match self.rounds {
-            0..9 => 100,
-            _ => 1,
+        if self.rounds == Effort::QUICK.rounds {
+            100
+        } else {
+            1
         }
     }
 
