@@ -390,8 +390,10 @@ impl<'d> Tree<'d> {
         let Some(mut open) = self.open.pop() else {
             return Ok(());
         };
+        // Most objects of a long flow have one to three keys: room for more would be most of what is kept.
         let kind = match open.content {
-            Content::List(items) => {
+            Content::List(mut items) => {
+                items.shrink_to_fit();
                 open.span.end = end_of(
                     open.style,
                     items.last().map(|item| item.span),
@@ -406,6 +408,7 @@ impl<'d> Tree<'d> {
                 let last = object.0.last().map(|(_, entry)| entry.node.span);
                 open.span.end = end_of(open.style, last, open.span, span);
                 self.merge(&mut object, merged);
+                object.0.shrink_to_fit();
                 Kind::Object(object)
             }
         };

@@ -23,10 +23,9 @@ pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
         schemas = newer_schemas(node, schemas, diagnostics);
     }
     let step_nodes = fields.list("steps", diagnostics).unwrap_or_default();
-    let mut steps: Vec<_> = step_nodes
-        .iter()
-        .filter_map(|step| read_step::step(step, diagnostics))
-        .collect();
+    let mut steps = Vec::with_capacity(step_nodes.len());
+    let found = step_nodes.iter();
+    steps.extend(found.filter_map(|step| read_step::step(step, diagnostics)));
     for step in &mut steps {
         if let Some(schema) = schemas.steps.swap_remove(&step.id) {
             step.output_schema.get_or_insert(schema);
