@@ -15,7 +15,9 @@ use futures_util::FutureExt;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
 
 use crate::error::CallError;
 use crate::error::Closed;
@@ -137,6 +139,13 @@ impl<S: Stream<Item = Arrival> + Unpin> Stream for Ending<S> {
             });
         }
     }
+}
+
+/// A link's incoming half that several parts of a transport feed. It ends when all of them are gone.
+pub(crate) fn channel() -> (mpsc::UnboundedSender<Arrival>, BoxStream<'static, Arrival>) {
+    let (arrivals, mut incoming) = mpsc::unbounded_channel();
+    let incoming = stream::poll_fn(move |context| incoming.poll_recv(context));
+    (arrivals, incoming.boxed())
 }
 
 /// The position of a message in a link's outgoing order; later messages have greater tickets.

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +26,7 @@ use super::undelivered::Undelivered;
 use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::Lost;
+use crate::link;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
@@ -40,7 +40,7 @@ use crate::transport::http::Kind;
 
 /// Makes a link to a URL; nothing is sent yet.
 pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) -> Link {
-    let (arrivals, incoming) = mpsc::unbounded_channel();
+    let (arrivals, incoming) = link::channel();
     let shared = Arc::new(Shared {
         exchange,
         target,
@@ -53,13 +53,9 @@ pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) ->
         undelivered: Undelivered::default(),
         over: CancellationToken::new(),
     });
-    let incoming = stream::unfold(incoming, |mut incoming| async {
-        let arrival = incoming.recv().await?;
-        Some((arrival, incoming))
-    });
     Link {
         outgoing: Arc::new(Out { shared }),
-        incoming: Box::pin(incoming),
+        incoming,
         back_channel: true,
     }
 }

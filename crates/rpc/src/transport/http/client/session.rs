@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,6 +31,7 @@ use crate::error::CallError;
 use crate::error::Closed;
 use crate::error::Lost;
 use crate::error::RpcError;
+use crate::link;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
@@ -54,7 +54,7 @@ pub(super) fn link(
     target: Target,
     endpoint: String,
 ) -> Link {
-    let (arrivals, incoming) = mpsc::unbounded_channel();
+    let (arrivals, incoming) = link::channel();
     let session = Arc::new(Session {
         exchange,
         target,
@@ -70,13 +70,9 @@ pub(super) fn link(
         abandoned: CancellationToken::new(),
     });
     tokio::spawn(Arc::clone(&session).listen(stream));
-    let incoming = stream::unfold(incoming, |mut incoming| async {
-        let arrival = incoming.recv().await?;
-        Some((arrival, incoming))
-    });
     Link {
         outgoing: Arc::new(Out { session }),
-        incoming: Box::pin(incoming),
+        incoming,
         back_channel: true,
     }
 }

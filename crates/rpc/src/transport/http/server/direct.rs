@@ -26,6 +26,7 @@ use crate::error::Closed;
 use crate::error::ErrorCode;
 use crate::error::Lost;
 use crate::error::RpcError;
+use crate::link;
 use crate::link::Arrival;
 use crate::link::Link;
 use crate::link::Outgoing;
@@ -121,7 +122,7 @@ fn begin(
     permit: OwnedSemaphorePermit,
 ) -> Exchange {
     // Bounded by what is asked on this link: each call back has one answer.
-    let (arrivals, incoming) = mpsc::unbounded_channel();
+    let (arrivals, incoming) = link::channel();
     let (outgoing, sent) = mpsc::unbounded_channel();
     let backlog = Arc::new(Backlog::default());
     let exchange = Exchange {
@@ -141,13 +142,9 @@ fn begin(
         mine: Mutex::default(),
     };
     let _ = arrivals.send(Arrival::Message(Message::Request(request)));
-    let incoming = stream::unfold(incoming, |mut incoming| async {
-        let arrival = incoming.recv().await?;
-        Some((arrival, incoming))
-    });
     server.accept.single(Link {
         outgoing: Arc::new(out),
-        incoming: Box::pin(incoming),
+        incoming,
         back_channel: caller == Caller::TakesStreams,
     });
     exchange
