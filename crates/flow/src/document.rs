@@ -17,6 +17,7 @@ mod scalar;
 mod similar;
 
 pub use fields::Fields;
+pub(crate) use fields::spells;
 pub use read::read;
 pub use similar::nearest;
 

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod expression;
 pub mod flow;
 pub mod outcome;
+pub mod overrides;
 pub mod path;
 pub mod plan;
 pub mod schema;
