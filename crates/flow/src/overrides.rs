@@ -168,8 +168,6 @@ fn merge(target: Option<&Value>, patch: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
 
     fn value(text: &str) -> Value {
