@@ -153,10 +153,10 @@ fn check_places(source: &Source, diagnostics: &Diagnostics) {
         assert!(place.line >= 1 && place.column >= 1, "{shown}");
         let span = place.span;
         assert!(
-            span.start <= span.end && span.end <= source.text().len(),
+            span.start() <= span.end() && span.end() <= source.text().len(),
             "{shown}"
         );
-        assert!(source.text().is_char_boundary(span.start), "{shown}");
-        assert!(source.text().is_char_boundary(span.end), "{shown}");
+        assert!(source.text().is_char_boundary(span.start()), "{shown}");
+        assert!(source.text().is_char_boundary(span.end()), "{shown}");
     }
 }

@@ -45,7 +45,7 @@ pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
     if let Some(offer) = config.and_then(Offer::new) {
         all.extend(check_components(source, plan.as_ref(), &offer));
-        all.sort_by_key(|found| found.location.span.start);
+        all.sort_by_key(|found| found.location.span.start());
     }
     let is_sound = !all.iter().any(|found| found.severity == Severity::Error);
     Checked {

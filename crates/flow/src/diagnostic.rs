@@ -223,7 +223,7 @@ impl Diagnostics {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         self.n_errors += usize::from(severity == Severity::Error);
-        let (line, column) = self.source.line_column(span.start);
+        let (line, column) = self.source.line_column(span.start());
         let location = Location {
             source: self.source.name().clone(),
             span,
@@ -266,7 +266,7 @@ impl Diagnostics {
 
     /// Puts what was found into the order of the text.
     pub fn sort(&mut self) {
-        self.found.sort_by_key(|found| found.location.span.start);
+        self.found.sort_by_key(|found| found.location.span.start());
     }
 }
 

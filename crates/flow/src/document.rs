@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use crate::path::Segment;
 use crate::value::Value;
 
 mod fields;
 mod read;
 mod scalar;
+mod shared;
 mod similar;
 
 pub use fields::Fields;
@@ -69,8 +68,8 @@ impl Source {
 
     /// The first line of a span, shortened to so many bytes.
     pub(crate) fn excerpt(&self, span: Span, longest: usize) -> String {
-        let start = self.text.floor_char_boundary(span.start);
-        let end = self.text.floor_char_boundary(span.end).max(start);
+        let start = self.text.floor_char_boundary(span.start());
+        let end = self.text.floor_char_boundary(span.end()).max(start);
         let line = self.text[start..end].lines().next().unwrap_or_default();
         if line.len() <= longest {
             return line.to_owned();
@@ -80,12 +79,38 @@ impl Source {
 }
 
 /// A range of bytes in a [`Source`].
+///
+/// A document has one for each of its keys and values, so it is kept small. Past 4 GiB all places are one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// From a byte to before another.
+    pub fn new(start: usize, end: usize) -> Span {
+        let place = |byte| u32::try_from(byte).unwrap_or(u32::MAX);
+        Span {
+            start: place(start),
+            end: place(end),
+        }
+    }
+
     /// The first byte.
-    pub start: usize,
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
     /// The byte after the last.
-    pub end: usize,
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// Whether another one lies within.
+    fn contains(self, other: Span) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
 }
 
 /// A piece of data and where it stands.
@@ -109,7 +134,7 @@ pub enum Kind {
     /// A string, and how it was written.
     String(Arc<str>, Style),
     /// A list.
-    List(Vec<Node>),
+    List(Box<[Node]>),
     /// Keys and values.
     Object(Object),
 }
@@ -126,8 +151,11 @@ pub enum Style {
 }
 
 /// Keys and values in the order they were written; no key stands twice.
+///
+/// Most objects have a few keys, and a long document has very many objects: so it is a plain list, and a key
+/// is found by looking at one after the other.
 #[derive(Clone, Debug, Default)]
-pub struct Object(pub(crate) IndexMap<Arc<str>, Entry>);
+pub struct Object(Box<[(Arc<str>, Entry)]>);
 
 /// A value in an [`Object`], and where its key stands.
 #[derive(Clone, Debug)]
@@ -141,12 +169,14 @@ pub struct Entry {
 impl Object {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.0.get(key).map(|entry| &entry.node)
+        let mut entries = self.0.iter();
+        let (_, entry) = entries.find(|(name, _)| **name == *key)?;
+        Some(&entry.node)
     }
 
     /// The keys and their entries, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Entry)> {
-        self.0.iter()
+        self.0.iter().map(|(key, entry)| (key, entry))
     }
 
     /// How many keys there are.
@@ -177,8 +207,8 @@ impl Node {
     /// The node of a plain scalar with this text, typed as YAML types it: `8080` is a number, `true` a boolean.
     /// A number JSON cannot carry stays a string.
     pub fn plain(text: &str, span: Span) -> Node {
-        let kind =
-            scalar::resolve(text).unwrap_or_else(|_| Kind::String(text.into(), Style::Plain));
+        let kind = scalar::resolve(text, |text| text.into())
+            .unwrap_or_else(|_| Kind::String(text.into(), Style::Plain));
         Node { span, kind }
     }
 
@@ -220,6 +250,18 @@ impl Node {
         match &self.kind {
             Kind::Object(object) => Some(object),
             _ => None,
+        }
+    }
+
+    /// Takes the items out of the list that an object has under a key; none if there is no such list.
+    pub(crate) fn take_items(&mut self, key: &str) -> Box<[Node]> {
+        let Kind::Object(Object(entries)) = &mut self.kind else {
+            return Box::default();
+        };
+        let found = entries.iter_mut().find(|(name, _)| **name == *key);
+        match found.map(|(_, entry)| &mut entry.node.kind) {
+            Some(Kind::List(items)) => std::mem::take(items),
+            _ => Box::default(),
         }
     }
 

@@ -275,11 +275,11 @@ impl Flow {
     /// Reads as much of a flow as can be read, so that the checks that follow find their problems too.
     pub fn read(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Flow> {
         let node = document::read(source, diagnostics)?;
-        Flow::from_node(&node, diagnostics)
+        Flow::from_node(node, diagnostics)
     }
 
     /// Reads as much of a flow as can be read from a part of a document.
-    pub fn from_node(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
+    pub fn from_node(node: Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
         read::flow(node, diagnostics)
     }
 }

@@ -229,7 +229,7 @@ fn every_node_knows_its_place() {
                 }
             };
         }
-        &text[at.span.start..at.span.end]
+        &text[at.span.start()..at.span.end()]
     };
     assert_eq!(span("$.a"), "[1, \"two\", {b: c}]");
     assert_eq!(span("$.a[1]"), "\"two\"");

@@ -327,7 +327,7 @@ impl Reader<'_> {
             {
                 let written = source
                     .text()
-                    .get(span.start..span.end)
+                    .get(span.start()..span.end())
                     .unwrap_or("${…}")
                     .trim_matches('"');
                 diagnostic.message = hide(&diagnostic.message, value, written);

@@ -88,7 +88,7 @@ impl<'s> Window<'s> {
     fn around(source: &'s Source, diagnostic: &Diagnostic) -> Window<'s> {
         let whole = source.text();
         let span = diagnostic.location.span;
-        let at = whole.floor_char_boundary(span.start.min(whole.len()));
+        let at = whole.floor_char_boundary(span.start().min(whole.len()));
         let start_of_line = whole[..at].rfind('\n').map_or(0, |found| found + 1);
         let beginning = start_of_line.max(at.saturating_sub(LONGEST_LINE));
         let beginning = whole.ceil_char_boundary(beginning).min(at);
@@ -100,7 +100,7 @@ impl<'s> Window<'s> {
             .map_or(whole.len() - at, |(place, _)| place);
         let length = length.min(LINES * LONGEST_LINE);
         let end = whole.floor_char_boundary(at + length);
-        let span_end = span.end.clamp(at, end);
+        let span_end = span.end().clamp(at, end);
         let text = &whole[beginning..end];
         let span_text = whole[at..span_end].trim_end();
         Window {

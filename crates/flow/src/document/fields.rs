@@ -118,7 +118,7 @@ impl<'n> Fields<'n> {
         let first = self.object.iter().next().map(|(_, entry)| entry.key_span);
         match first {
             // A merged first key stands somewhere else.
-            Some(first) if self.span.start <= first.start && first.end <= self.span.end => first,
+            Some(first) if self.span.contains(first) => first,
             _ => self.span,
         }
     }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, Tag};
-use indexmap::map;
+use indexmap::{IndexMap, map};
 
 use super::scalar::{self, Refused};
+use super::shared::SharedTexts;
 use super::{Entry, Kind, MAX_DEPTH, Node, Object, Source, Span, Style};
 use crate::diagnostic::{Code, Diagnostics};
 
@@ -81,7 +82,7 @@ struct Open {
 enum Content {
     List(Vec<Node>),
     Object {
-        object: Object,
+        entries: IndexMap<Arc<str>, Entry>,
         key: Option<Key>,
         merged: Vec<Node>,
     },
@@ -108,6 +109,7 @@ struct Tree<'d> {
     anchors: HashMap<usize, (Node, Size)>,
     alias_weight: usize,
     n_documents: usize,
+    texts: SharedTexts,
     root: Option<Node>,
 }
 
@@ -120,16 +122,17 @@ impl<'d> Tree<'d> {
             anchors: HashMap::new(),
             alias_weight: 0,
             n_documents: 0,
+            texts: SharedTexts::default(),
             root: None,
         }
     }
 
     fn span(&self, span: &granit_parser::Span) -> Span {
         let range = span.byte_range().unwrap_or_default();
-        Span {
-            start: range.start.min(self.text_length),
-            end: range.end.min(self.text_length),
-        }
+        Span::new(
+            range.start.min(self.text_length),
+            range.end.min(self.text_length),
+        )
     }
 
     fn syntax_error(&mut self, source: &Source, error: &ScanError) {
@@ -141,10 +144,8 @@ impl<'d> Tree<'d> {
         let line_end = source.text().as_bytes()[start..]
             .iter()
             .position(|byte| *byte == b'\n');
-        let span = Span {
-            start,
-            end: start + line_end.unwrap_or(self.text_length - start),
-        };
+        let line_length = line_end.unwrap_or(self.text_length - start);
+        let span = Span::new(start, start + line_length);
         if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
             self.too_deep(span);
             return;
@@ -173,7 +174,7 @@ impl<'d> Tree<'d> {
             Event::MappingStart(style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map", span);
                 let content = Content::Object {
-                    object: Object::default(),
+                    entries: IndexMap::new(),
                     key: None,
                     merged: Vec::new(),
                 };
@@ -276,26 +277,29 @@ impl<'d> Tree<'d> {
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
             ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
         };
-        let string = || Kind::String(Arc::from(text), written);
         let Some(tag) = tag else {
             return match written {
                 // Keys are strings whatever they look like.
                 Style::Plain if !self.expects_key() => self.resolved(text, span),
-                _ => string(),
+                _ => self.string(text, written),
             };
         };
         match tag.core_suffix() {
-            Some("str") => string(),
-            _ if is_unspecific(tag) => string(),
+            Some("str") => self.string(text, written),
+            _ if is_unspecific(tag) => self.string(text, written),
             Some(name @ ("null" | "bool" | "int" | "float")) => {
                 let kind = self.resolved(text, span);
                 self.check_scalar_tag(kind, name, span)
             }
             _ => {
                 self.unknown_tag(tag, span);
-                string()
+                self.string(text, written)
             }
         }
+    }
+
+    fn string(&mut self, text: &str, written: Style) -> Kind {
+        Kind::String(self.texts.share(text), written)
     }
 
     fn check_scalar_tag(&mut self, kind: Kind, name: &str, span: Span) -> Kind {
@@ -318,7 +322,7 @@ impl<'d> Tree<'d> {
     }
 
     fn resolved(&mut self, text: &str, span: Span) -> Kind {
-        let (message, hint) = match scalar::resolve(text) {
+        let (message, hint) = match scalar::resolve(text, |text| self.texts.share(text)) {
             Ok(kind) => return kind,
             Err(Refused::NotFinite) => (
                 format!("JSON has no number {text}"),
@@ -387,43 +391,36 @@ impl<'d> Tree<'d> {
     }
 
     fn close(&mut self, span: Span) -> Result<(), Stop> {
-        let Some(mut open) = self.open.pop() else {
+        let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        // Most objects of a long flow have one to three keys: room for more would be most of what is kept.
-        let kind = match open.content {
-            Content::List(mut items) => {
-                items.shrink_to_fit();
-                open.span.end = end_of(
-                    open.style,
-                    items.last().map(|item| item.span),
-                    open.span,
-                    span,
-                );
-                Kind::List(items)
-            }
+        let (last, kind) = match open.content {
+            Content::List(items) => (
+                items.last().map(|item| item.span),
+                Kind::List(items.into_boxed_slice()),
+            ),
             Content::Object {
-                mut object, merged, ..
+                mut entries,
+                merged,
+                ..
             } => {
-                let last = object.0.last().map(|(_, entry)| entry.node.span);
-                open.span.end = end_of(open.style, last, open.span, span);
-                self.merge(&mut object, merged);
-                object.0.shrink_to_fit();
-                Kind::Object(object)
+                let last = entries.last().map(|(_, entry)| entry.node.span);
+                self.merge(&mut entries, merged);
+                (last, Kind::Object(Object(entries.into_iter().collect())))
             }
         };
         let node = Node {
-            span: open.span,
+            span: whole(open.style, last, open.span, span),
             kind,
         };
         self.keep_anchor(open.anchor, &node, open.size);
         self.node(node, open.size, None)
     }
 
-    fn merge(&mut self, object: &mut Object, merged: Vec<Node>) {
+    fn merge(&mut self, object: &mut IndexMap<Arc<str>, Entry>, merged: Vec<Node>) {
         for source in merged {
             let sources = match source.kind {
-                Kind::List(items) => items,
+                Kind::List(items) => items.into_vec(),
                 _ => vec![source],
             };
             for source in sources {
@@ -434,7 +431,7 @@ impl<'d> Tree<'d> {
                     continue;
                 };
                 for (key, entry) in entries.0 {
-                    object.0.entry(key).or_insert(entry);
+                    object.entry(key).or_insert(entry);
                 }
             }
         }
@@ -489,25 +486,26 @@ impl<'d> Tree<'d> {
         };
         open.size.weight += size.weight;
         open.size.height = open.size.height.max(size.height + 1);
-        let (object, key, merged) = match &mut open.content {
+        let (entries, key, merged) = match &mut open.content {
             Content::List(items) => {
                 items.push(node);
                 return Ok(());
             }
             Content::Object {
-                object,
+                entries,
                 key,
                 merged,
-            } => (object, key, merged),
+            } => (entries, key, merged),
         };
         let Some(taken) = key.take() else {
+            let as_key = as_key.map(|(text, role)| (self.texts.share(text), role));
             *key = Some(read_key(self.diagnostics, node.span, as_key));
             return Ok(());
         };
         match taken.role {
             Role::Refused => {}
             Role::Merge => merged.push(node),
-            Role::Plain => insert(self.diagnostics, object, taken, node),
+            Role::Plain => insert(self.diagnostics, entries, taken, node),
         }
         Ok(())
     }
@@ -531,15 +529,16 @@ fn shortened(text: &str) -> String {
 }
 
 /// Brackets end where they close; a block ends with its last part.
-fn end_of(style: StructureStyle, last: Option<Span>, start: Span, close: Span) -> usize {
-    match (style, last) {
-        (StructureStyle::Block, Some(last)) => last.end.max(start.end),
-        (StructureStyle::Block, None) => start.end,
-        _ => close.end.max(start.end),
-    }
+fn whole(style: StructureStyle, last: Option<Span>, start: Span, close: Span) -> Span {
+    let end = match (style, last) {
+        (StructureStyle::Block, Some(last)) => last.end().max(start.end()),
+        (StructureStyle::Block, None) => start.end(),
+        _ => close.end().max(start.end()),
+    };
+    Span::new(start.start(), end)
 }
 
-fn read_key(diagnostics: &mut Diagnostics, span: Span, text: Option<(&str, Role)>) -> Key {
+fn read_key(diagnostics: &mut Diagnostics, span: Span, text: Option<(Arc<str>, Role)>) -> Key {
     let Some((text, role)) = text else {
         diagnostics
             .error(
@@ -554,15 +553,16 @@ fn read_key(diagnostics: &mut Diagnostics, span: Span, text: Option<(&str, Role)
             role: Role::Refused,
         };
     };
-    Key {
-        text: Arc::from(text),
-        span,
-        role,
-    }
+    Key { text, span, role }
 }
 
-fn insert(diagnostics: &mut Diagnostics, object: &mut Object, key: Key, node: Node) {
-    match object.0.entry(key.text) {
+fn insert(
+    diagnostics: &mut Diagnostics,
+    entries: &mut IndexMap<Arc<str>, Entry>,
+    key: Key,
+    node: Node,
+) {
+    match entries.entry(key.text) {
         map::Entry::Vacant(place) => {
             place.insert(Entry {
                 key_span: key.span,
@@ -570,7 +570,7 @@ fn insert(diagnostics: &mut Diagnostics, object: &mut Object, key: Key, node: No
             });
         }
         map::Entry::Occupied(place) => {
-            let first = place.get().key_span.start;
+            let first = place.get().key_span.start();
             let (line, _) = diagnostics.source().line_column(first);
             let message = format!("the key {:?} stands here a second time", place.key());
             diagnostics

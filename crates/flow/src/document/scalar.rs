@@ -16,8 +16,8 @@ pub(super) enum Refused {
     Range,
 }
 
-/// What a plain scalar with this text is.
-pub(super) fn resolve(text: &str) -> Result<Kind, Refused> {
+/// What a plain scalar with this text is; `string` makes a string of it.
+pub(super) fn resolve(text: &str, string: impl FnOnce(&str) -> Arc<str>) -> Result<Kind, Refused> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" => Kind::Bool(true),
@@ -25,7 +25,7 @@ pub(super) fn resolve(text: &str) -> Result<Kind, Refused> {
         ".nan" | ".NaN" | ".NAN" => return Err(Refused::NotFinite),
         _ => match number(text)? {
             Some(token) => Kind::Number(token.into()),
-            None => Kind::String(Arc::from(text), Style::Plain),
+            None => Kind::String(string(text), Style::Plain),
         },
     })
 }

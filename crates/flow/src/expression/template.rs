@@ -36,17 +36,17 @@ impl<'s> Written<'s> {
 
     /// Where a piece of the text stands; pieces are asked for in order. All of it where that cannot be told.
     fn locate(&mut self, piece: &str) -> Span {
-        let rest = self.source.get(self.rest.start..self.rest.end);
+        let rest = self.source.get(self.rest.start()..self.rest.end());
         let Some(at) = rest
             .filter(|_| !piece.is_empty())
             .and_then(|rest| rest.find(piece))
         else {
             return self.whole;
         };
-        let start = self.rest.start + at;
+        let start = self.rest.start() + at;
         let end = start + piece.len();
-        self.rest.start = end;
-        Span { start, end }
+        self.rest = Span::new(end, self.rest.end());
+        Span::new(start, end)
     }
 }
 

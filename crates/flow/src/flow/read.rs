@@ -12,8 +12,11 @@ use crate::document::{Fields, Kind, Node, Object};
 use crate::expression::{self, Expression};
 use crate::value::Value;
 
-pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
-    let mut fields = Fields::read(node, "a flow", diagnostics)?;
+/// The steps of a long flow are most of its tree: each is dropped as soon as it is read.
+pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
+    let value = node.to_value();
+    let step_nodes = node.take_items("steps");
+    let mut fields = Fields::read(&node, "a flow", diagnostics)?;
     fields.take("schema");
     let name = fields.string("name", diagnostics);
     let description = fields.string("description", diagnostics);
@@ -22,10 +25,10 @@ pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
     if let Some(node) = fields.take("schemas") {
         schemas = newer_schemas(node, schemas, diagnostics);
     }
-    let step_nodes = fields.list("steps", diagnostics).unwrap_or_default();
+    fields.list("steps", diagnostics);
     let mut steps = Vec::with_capacity(step_nodes.len());
-    let found = step_nodes.iter();
-    steps.extend(found.filter_map(|step| read_step::step(step, diagnostics)));
+    let found = step_nodes.into_iter();
+    steps.extend(found.filter_map(|step| read_step::step(&step, diagnostics)));
     for step in &mut steps {
         if let Some(schema) = schemas.steps.swap_remove(&step.id) {
             step.output_schema.get_or_insert(schema);
@@ -54,7 +57,7 @@ pub(super) fn flow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
     fields.finish(diagnostics);
     Some(Flow {
         source: Arc::clone(diagnostics.source()),
-        value: node.to_value(),
+        value,
         name,
         description,
         version,

@@ -85,8 +85,9 @@ fn check_id(id: Option<StepName>, span: Span, diagnostics: &mut Diagnostics) -> 
     None
 }
 
-fn read_component(text: &str, span: Span, diagnostics: &mut Diagnostics) -> Arc<str> {
+fn read_component(text: &Arc<str>, span: Span, diagnostics: &mut Diagnostics) -> Arc<str> {
     match component::normalize(text) {
+        Ok(path) if *path == **text => Arc::clone(text),
         Ok(path) => path.into(),
         Err(error) => {
             diagnostics
@@ -172,7 +173,7 @@ fn inline_flow(node: &Node) -> Option<&Node> {
 
 fn read_subflow(node: &Node, diagnostics: &mut Diagnostics) -> Option<Box<Flow>> {
     let outer = diagnostics.step().cloned();
-    let subflow = Flow::from_node(node, diagnostics).map(Box::new);
+    let subflow = Flow::from_node(node.clone(), diagnostics).map(Box::new);
     diagnostics.enter_step(outer.as_ref());
     subflow
 }

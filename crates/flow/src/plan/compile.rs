@@ -137,7 +137,7 @@ impl Compiler<'_> {
                 let (line, _) = self
                     .flow
                     .source
-                    .line_column(self.flow.steps[first.place()].id_span.start);
+                    .line_column(self.flow.steps[first.place()].id_span.start());
                 self.diagnostics
                     .error(
                         Code::DuplicateId,
