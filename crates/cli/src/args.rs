@@ -1,6 +1,7 @@
 //! What can be typed. Owns flags and their help; what they do is for the commands.
 
 mod inspect;
+mod run;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ use clap::ValueHint;
 use crate::screen::Loudness;
 pub use inspect::Inspect;
 pub use inspect::Session;
+pub use run::OverrideArgs;
+pub use run::Run;
+pub use run::VariableArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,53 +94,11 @@ pub enum LogFormat {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Run(Run),
+    Run(Box<Run>),
     Validate(Validate),
     ListComponents(ListComponents),
     Call(Call),
     Inspect(Box<Inspect>),
-}
-
-/// Runs a flow and prints its outcome
-///
-/// The outcome is JSON on stdout: `{"outcome": "success", "result": …}`, `{"outcome": "skipped"}` or
-/// `{"outcome": "failed", "error": …}`.
-#[derive(Debug, Args)]
-#[command(
-    display_name = "stepflow",
-    after_help = "\
-Examples:
-  stepflow run flow.yaml --input input.json
-  stepflow run --flow flow.yaml --input-yaml 'name: Ada'
-  echo '{\"name\": \"Ada\"}' | stepflow run flow.yaml
-  stepflow run flow.yaml --variables-json '{\"model\": \"small\"}' --output result.yaml
-
-Without an input option, stdin is read, unless it is a terminal; nothing there means null."
-)]
-#[command(group(ArgGroup::new("which_flow").required(true)))]
-pub struct Run {
-    /// The flow, YAML or JSON
-    #[arg(value_name = "FLOW", group = "which_flow", value_hint = ValueHint::FilePath)]
-    flow_positional: Option<PathBuf>,
-    /// The same as FLOW
-    #[arg(long = "flow", value_name = "FLOW", group = "which_flow", value_hint = ValueHint::FilePath)]
-    flow_option: Option<PathBuf>,
-    #[command(flatten)]
-    pub config: ConfigArg,
-    #[command(flatten)]
-    pub input: InputArgs,
-    #[command(flatten)]
-    pub variables: VariableArgs,
-    #[command(flatten)]
-    pub output: OutputArg,
-}
-
-impl Run {
-    /// The flow, however it was given.
-    pub fn flow(&self) -> PathBuf {
-        let given = self.flow_positional.as_ref().or(self.flow_option.as_ref());
-        given.expect("the group is required").clone()
-    }
 }
 
 /// Checks a flow, a config, or both, and reports all mistakes it finds at once
@@ -258,25 +220,6 @@ pub struct InputArgs {
     /// How the input on stdin is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub stdin_format: TextFormat,
-}
-
-/// Where the variables come from.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Variables")]
-#[command(group(ArgGroup::new("which_variables")))]
-pub struct VariableArgs {
-    /// Read the variables from a JSON or YAML file
-    #[arg(long, value_name = "FILE", group = "which_variables", value_hint = ValueHint::FilePath)]
-    pub variables: Option<PathBuf>,
-    /// The variables as a JSON object
-    #[arg(long, value_name = "JSON", group = "which_variables")]
-    pub variables_json: Option<String>,
-    /// The variables as YAML
-    #[arg(long, value_name = "YAML", group = "which_variables")]
-    pub variables_yaml: Option<String>,
-    /// Take variables from the environment where the flow names one in `env_var`
-    #[arg(long)]
-    pub env_variables: bool,
 }
 
 /// Where the outcome goes.

@@ -46,7 +46,7 @@ pub fn shown_unasked(command: &Command) -> Unasked {
 /// Does what was typed.
 pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
-        Command::Run(args) => run::run(args, context).await,
+        Command::Run(args) => run::run(*args, context).await,
         Command::Validate(args) => validate::validate(&args, context),
         Command::ListComponents(args) => list_components::list_components(&args, context).await,
         Command::Call(args) => call::call(args, context).await,

@@ -14,11 +14,13 @@ use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document::Source;
 use stepflow_flow::document::nearest;
 use stepflow_flow::flow::Flow;
+use stepflow_flow::overrides;
 use stepflow_flow::plan;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 
 use crate::config::Config;
+use crate::json_text;
 use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
@@ -55,6 +57,14 @@ pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
             diagnostics: all,
         },
     }
+}
+
+/// The flow with its steps changed, as a text of its own, to be checked as the flow itself was.
+pub fn with_overrides(plan: &Plan, name: &str, changes: &Value) -> Result<Arc<Source>, CliError> {
+    let changed = overrides::apply(plan.flow(), changes)
+        .map_err(|error| CliError::invalid("the overrides cannot be applied").because(error))?;
+    let text = json_text::indented(changed.as_text());
+    Ok(Source::new(&format!("{name} with overrides"), text))
 }
 
 /// The flow is read a second time for the places of its components, and only if there is something to say.

@@ -18,6 +18,7 @@ use stepflow_flow::value::Value;
 use stepflow_flow::value::ValueError;
 
 use crate::args::InputArgs;
+use crate::args::OverrideArgs;
 use crate::args::TextFormat;
 use crate::args::VariableArgs;
 use crate::commands::Context;
@@ -192,6 +193,20 @@ async fn given_variables(args: &VariableArgs) -> Result<Value, CliError> {
     }
     match &args.variables_yaml {
         Some(text) => parse_yaml("--variables-yaml", text),
+        None => Ok(Value::null()),
+    }
+}
+
+/// The changes of steps that are given; null for none.
+pub async fn overrides(args: &OverrideArgs) -> Result<Value, CliError> {
+    if let Some(file) = &args.overrides {
+        return from_file("the overrides", file).await;
+    }
+    if let Some(text) = &args.overrides_json {
+        return parse_json("--overrides-json", text);
+    }
+    match &args.overrides_yaml {
+        Some(text) => parse_yaml("--overrides-yaml", text),
         None => Ok(Value::null()),
     }
 }

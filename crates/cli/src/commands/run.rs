@@ -1,8 +1,10 @@
 //! `stepflow run`: a flow, from its file to its outcome on stdout.
 
 use stepflow_engine::Request;
+use stepflow_flow::document::Source;
 use stepflow_flow::error::FlowError;
 use stepflow_flow::outcome::Outcome;
+use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 
 use super::Context;
@@ -35,19 +37,38 @@ async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), Cli
     let path = args.flow();
     let source = flow_file::read(&path)?;
     let config = load_config(&args.config, Some(&path), context)?;
-    let checked = flow_file::check(&source, Some(&config));
-    let (plan, found) = checked.into_plan()?;
+    let (plan, found) = flow_file::check(&source, Some(&config)).into_plan()?;
     tell_warnings(found, context);
+    let flow_id = plan.flow_id();
+    let overrides = input::overrides(&args.overrides).await?;
+    let plan = with_overrides(plan, &source, &overrides, &config)?;
     let variables = input::variables(&args.variables, &plan, context).await?;
     let input = match input::read(&args.input, context).await? {
         Some(input) => input,
         None => input::none(&plan)?,
     };
     let request = Request {
+        flow_id,
         variables,
+        overrides,
         ..Request::new(plan, input)
     };
     Ok((request, config))
+}
+
+/// The plan of the flow as it is changed for this run. Its warnings were told already, with the places in the file.
+fn with_overrides(
+    plan: Plan,
+    source: &Source,
+    overrides: &Value,
+    config: &Config,
+) -> Result<Plan, CliError> {
+    if overrides.is_null() {
+        return Ok(plan);
+    }
+    let source = flow_file::with_overrides(&plan, source.name(), overrides)?;
+    let (plan, _) = flow_file::check(&source, Some(config)).into_plan()?;
+    Ok(plan)
 }
 
 /// Runs a request, writes its outcome, and leaves nothing running.

@@ -6,6 +6,7 @@
 mod configs;
 mod exit_codes;
 mod inputs;
+mod overrides;
 mod reports;
 mod secrets;
 mod signals;
