@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import http_runtime
 from runtime import Runtime
 
 # The same inputs made by chance on every machine: what a check says must not depend on the day.
@@ -35,3 +36,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
             return child
 
         yield start
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"http": "h11", "loop": "asyncio"}],
+    ids=["as-installed", "pure-python"],
+)
+def any_uvicorn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Serves with the fast parts that are installed, and then with those that are always there."""
+    before, http_runtime.PARTS = http_runtime.PARTS, request.param
+    yield
+    http_runtime.PARTS = before

@@ -22,6 +22,8 @@ from stepflow_sdk import HttpLimits, StepflowServer
 JSON = "application/json"
 BOTH = "application/json, text/event-stream"
 STREAM = "text/event-stream"
+PARTS: dict[str, Any] = {}
+"""What uvicorn is told of the parser and loop to use; by itself it takes the fastest that is installed."""
 
 
 class _Server(uvicorn.Server):
@@ -102,6 +104,7 @@ class Served(Client):
                 log_level="warning",
                 log_config=None,
                 timeout_graceful_shutdown=1,
+                **PARTS,
                 **config,
             )
         )

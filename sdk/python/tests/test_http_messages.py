@@ -11,6 +11,8 @@ import pytest
 from http_runtime import BOTH, JSON, Session, call, served
 from stepflow_sdk import Context, NoBackChannel, SkipStep, StepflowError, SyncContext
 
+pytestmark = pytest.mark.usefixtures("any_uvicorn")
+
 # Components of these tests; what they wait for is given to each server anew.
 
 
@@ -57,7 +59,7 @@ def caught(input, context: SyncContext):
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(any_uvicorn):
     with served(echo, echo_async, put, put_async, talk, bad, custom, skip, caught) as it:
         yield it
 
@@ -443,7 +445,7 @@ def test_the_limit_of_a_body_is_exact(limited, chunked, size, status, in_session
 
 
 @pytest.fixture(scope="module")
-def limited():
+def limited(any_uvicorn):
     with served(echo, max_message_bytes=LIMIT) as it:
         yield it
 
@@ -489,7 +491,7 @@ def told(server, head: bytes, body: bytes = b"") -> tuple[int, bytes, dict[str, 
 
 
 @pytest.fixture(scope="module")
-def impatient():
+def impatient(any_uvicorn):
     with served(echo, limits={"body_idle": 0.05}, max_message_bytes=LIMIT) as it:
         yield it
 

@@ -72,6 +72,36 @@ def test_the_command_without_a_server_offers_udf(start):
     assert [it["component"] for it in listed["result"]["components"]] == ["/udf"]
 
 
+PARTS = """
+import sys
+{before}
+from stepflow_sdk import *
+server = StepflowServer(udf=False)
+@server.component
+def parts(input):
+    return [it for it in ("httptools", "uvloop") if sys.modules.get(it) is not None]
+server.run(["--http", "--port", "0"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "used"),
+    [
+        ("", ["httptools", "uvloop"]),
+        # What the import of a module that is not there looks like.
+        ("sys.modules.update(httptools=None, uvloop=None)", []),
+    ],
+)
+def test_the_fast_parts_of_the_server_are_used_where_they_are_installed(start, before, used):
+    if used:
+        for name in used:
+            pytest.importorskip(name)
+    server = start("script.py", source=PARTS.format(before=before))
+    assert server.post(call("/parts"))[1]["result"]["output"] == used
+    with Session(server) as session:
+        assert session.call("/parts")["result"]["output"] == used
+
+
 def test_a_script_serves_over_http_when_told_to(start):
     source = SOURCE + "\nif __name__ == '__main__':\n    server.run()\n"
     server = start("script.py", "mine", "--http", "--port", "0", "--verbose", source=source)

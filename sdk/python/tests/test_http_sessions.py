@@ -12,6 +12,8 @@ from http_runtime import BOTH, Events, Later, Session, call, served
 from stepflow_sdk import Context, SyncContext
 from stepflow_sdk.transport.http.replay import EventLog
 
+pytestmark = pytest.mark.usefixtures("any_uvicorn")
+
 
 def echo(input):
     return input
@@ -32,7 +34,7 @@ def chatter(n: int, context: SyncContext) -> int:
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(any_uvicorn):
     with served(echo, put, put_async, chatter, hasty) as it:
         yield it
 
