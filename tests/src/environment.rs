@@ -43,6 +43,22 @@ pub fn server_file(name: &str) -> PathBuf {
     path
 }
 
+/// A file of `examples`.
+pub fn example(name: &str) -> PathBuf {
+    let path = workspace().join("examples").join(name);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
+}
+
+/// The interpreter of JavaScript.
+pub fn node() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&path).map(|folder| folder.join("node"));
+    programs.find(|program| program.is_file()).expect(
+        "there is no `node` in PATH: install Node.js 20 or newer (Debian: apt-get install nodejs)",
+    )
+}
+
 /// The test server in Rust.
 pub fn test_server() -> PathBuf {
     built("test-server", "stepflow-tests")

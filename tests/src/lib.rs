@@ -8,6 +8,7 @@
 //! - [`front`]: the Rust server over HTTP in this process, with layers of a test in front of it
 //! - [`gate`]: a meeting point of a test and a component, whatever process that runs in
 //! - [`http`]: component servers that run on their own and are reached over HTTP
+//! - [`pipes`]: a server byte by byte over stdin and stdout
 //! - [`process`]: processes that a test started, directly or not, and their end
 //! - [`program`]: the program `stepflow` as a user runs it
 //! - [`proxy`]: a TCP proxy that cuts, delays and holds back
@@ -26,6 +27,7 @@ pub mod environment;
 pub mod front;
 pub mod gate;
 pub mod http;
+pub mod pipes;
 pub mod process;
 pub mod program;
 pub mod proxy;

@@ -47,6 +47,10 @@ pub enum Program {
     File(&'static str, &'static [&'static str]),
     /// A file of `tests/servers`, in the Python of the published SDK.
     Published(&'static str),
+    /// The example in Python that has no SDK.
+    ExampleInPython,
+    /// The example in JavaScript, which has no SDK either.
+    ExampleInNode,
 }
 
 impl Program {
@@ -63,6 +67,14 @@ impl Program {
             Program::Python => python(Python::Project, "test_server.py", &[]),
             Program::File(file, arguments) => python(Python::Project, file, arguments),
             Program::Published(file) => python(Python::Published, file, &[]),
+            Program::ExampleInPython => (
+                Python::Project.interpreter(),
+                vec![environment::example("component-server/python/server.py").into()],
+            ),
+            Program::ExampleInNode => (
+                environment::node(),
+                vec![environment::example("component-server/node/server.mjs").into()],
+            ),
         }
     }
 }

@@ -1,110 +1,14 @@
 //! Servers on our SDKs as a stranger meets them, byte by byte over stdin and stdout: what is not a message, what is too
 //! long, and when they end.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: its panic is its report"
-)]
-
-use std::process::Stdio;
-
 use serde_json::json;
-use stepflow_flow::value::Value;
 use stepflow_tests::gate::Gate;
-use stepflow_tests::process::Mark;
-use stepflow_tests::runtime;
+use stepflow_tests::pipes::Server;
 use stepflow_tests::runtime::Program;
 use stepflow_tests::soon;
 use stepflow_tests::value;
-use tempfile::TempDir;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::BufReader;
-use tokio::process::Child;
-use tokio::process::ChildStdin;
-use tokio::process::ChildStdout;
-use tokio::process::Command;
 
 const PROGRAMS: [Program; 2] = [Program::Rust, Program::Python];
-
-struct Server {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Option<BufReader<ChildStdout>>,
-    home: TempDir,
-    mark: Mark,
-}
-
-impl Server {
-    fn start(program: Program) -> Server {
-        let home = TempDir::new().unwrap();
-        let mark = Mark::default();
-        let (path, arguments) = program.command();
-        let mut child = Command::new(path)
-            .args(arguments)
-            .env_clear()
-            .envs(runtime::variables(home.path(), &mark))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().map(BufReader::new);
-        Server {
-            child,
-            stdin,
-            stdout,
-            home,
-            mark,
-        }
-    }
-
-    async fn greeted(program: Program) -> Server {
-        let mut server = Server::start(program);
-        server
-            .write(b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"runtime_protocol_version\":1,\"protocol_prefix\":\"it\"}}\n")
-            .await;
-        server.read().await;
-        server
-            .write(b"{\"jsonrpc\":\"2.0\",\"method\":\"initialized\",\"params\":{}}\n")
-            .await;
-        server
-    }
-
-    async fn write(&mut self, bytes: &[u8]) {
-        let stdin = self.stdin.as_mut().unwrap();
-        soon("the server reads", stdin.write_all(bytes))
-            .await
-            .unwrap();
-    }
-
-    async fn read(&mut self) -> Value {
-        let mut line = String::new();
-        let stdout = self.stdout.as_mut().unwrap();
-        soon("the server writes", stdout.read_line(&mut line))
-            .await
-            .unwrap();
-        value(&line)
-    }
-
-    /// Sends a ping and reads its answer: nothing else was answered before.
-    async fn ping(&mut self) {
-        self.write(b"{\"jsonrpc\":\"2.0\",\"id\":\"ping\",\"method\":\"ping\",\"params\":{}}\n")
-            .await;
-        let answer = self.read().await;
-        assert_eq!(answer.get("id"), Some(value("\"ping\"")), "{answer}");
-        assert!(answer.get("result").is_some(), "{answer}");
-    }
-
-    async fn end(mut self) -> Option<i32> {
-        drop(self.stdin.take());
-        let status = soon("the server ends", self.child.wait()).await.unwrap();
-        self.mark.all_gone().await;
-        status.code()
-    }
-}
 
 // req: stdio.junk-is-not-answered
 #[tokio::test]

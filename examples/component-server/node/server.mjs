@@ -1,0 +1,109 @@
+// A component server without any package: JSON-RPC 2.0 over stdin and stdout, one message a line.
+
+import { createWriteStream } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+
+const wire = createWriteStream("", { fd: 1 }); // process.stdout would make the reader wait for a full pipe
+console.log = console.error; // a stray `console.log` must not get among the messages
+
+// What the runtime says of itself; requests in progress, by their ids: its own, and those of this server.
+const runtime = {}, calls = new Map(), asked = new Map();
+
+
+// Messages out, whole, one after the other.
+const failure = (code, message, data) => Object.assign(new Error(message), { code, data });
+
+function send(message) {
+  const line = JSON.stringify({ jsonrpc: "2.0", ...message });
+  if (Buffer.byteLength(line) >= (runtime.max_message_bytes ?? Infinity)) throw failure(-32004, "that is too long");
+  wire.write(`${line}\n`);
+}
+
+
+// Calls back. While a component waits for its answer, the others go on.
+async function ask(call, method, params) {
+  call.signal.throwIfAborted();
+  const { result, error } = await new Promise((resolve, reject) => {
+    const id = crypto.randomUUID(), about = { execution: call.id, observability: call.observability };
+    asked.set(id, resolve);
+    call.signal.addEventListener("abort", reject);
+    send({ id, method, params: { ...params, ...about } });
+  });
+  if (error) throw failure(error.code, error.message, error.data);
+  return result;
+}
+
+
+// Components: an input goes in, an output comes out.
+const components = new Map(Object.entries({
+  "/greet": async ({ name }) => ({ text: `Hello, ${name}!` }),
+  "/conformance/echo": async (input) => input,
+  "/conformance/fail": async ({ code = -32004, message, data }) => { throw failure(code, message, data); },
+  "/conformance/sleep": async ({ milliseconds }, { signal }) => pause(milliseconds, { slept: milliseconds }, { signal }),
+  "/conformance/blob": async ({ data }, call) => {
+    const { blob_id } = await ask(call, "blobs/put", { data });
+    return { blob_id, data: (await ask(call, "blobs/get", { blob_id })).data };
+  },
+}));
+
+function find(path) { // by `/greet`, and by `greet` and `/<name of the plugin>/greet` as well
+  const forms = [path, `/${path}`, path.replace(`/${runtime.protocol_prefix}/`, "/")];
+  const name = forms.find((form) => components.has(form));
+  if (!name) throw failure(-32001, `there is no ${path} here, but ${[...components.keys()].join(", ")}`);
+  return name;
+}
+
+
+// Methods: params go in, a result comes out.
+async function answer(method, params, call) {
+  const { runtime_protocol_version: theirs, component, input, observability } = params;
+  if (typeof method !== "string") throw failure(-32600, "a request needs a `method`");
+  if (method === "initialize" && theirs === 1) {
+    Object.assign(runtime, params);
+    return { server_protocol_version: 1, server: { name: "example" }, capabilities: { cancel: {} } };
+  }
+  if (method === "initialize" && theirs !== undefined)
+    throw failure(-32002, `the runtime speaks version ${theirs} of the protocol, this server version 1`);
+  if (method !== "initialize" && !runtime.ready) throw failure(-32002, "the handshake comes first");
+  if (method === "components/list") return { components: [...components.keys()].map((name) => ({ component: name })) };
+  if (method === "components/info" && typeof component === "string") return { info: { component: find(component) } };
+  if (method === "components/execute" && typeof component === "string" && input !== undefined)
+    return { output: await components.get(find(component))(input, { ...call, observability }) };
+  if (["initialize", "components/info", "components/execute"].includes(method))
+    throw failure(-32602, `${method} needs other params`);
+  throw failure(-32601, `there is no method ${method} here`);
+}
+
+
+// Each request is answered exactly once, whatever becomes of it.
+async function serve(id, method, params) {
+  const controller = new AbortController(), { signal } = controller;
+  calls.set(id, controller);
+  try {
+    send({ id, result: await answer(method, params, { id, signal }) });
+  } catch ({ code, message, data }) {
+    const error = { code: Number.isInteger(code) ? code : -32004, message, data };
+    send({ id, error: signal.aborted ? { code: -32012, message: "cancelled" } : error });
+  }
+  calls.delete(id);
+}
+
+
+// Messages in. The reader waits for no component, and for no message on its way out.
+function receive(line) {
+  let message;
+  try { message = JSON.parse(line.trim()) ?? {}; } catch { return; } // noise: there is no id to answer to
+  const { id, method, params } = message;
+  if (method === "initialized") runtime.ready = true;
+  else if (method === "$/cancelRequest") calls.get(params?.id)?.abort();
+  else if (message.result !== undefined || message.error !== undefined) asked.get(id)?.(message);
+  else if (id !== undefined) serve(id, method, params ?? {});
+}
+
+let line = "";
+for await (const text of process.stdin.setEncoding("utf8")) {
+  const [end, ...more] = text.split("\n");
+  line += end;
+  for (const next of more) { receive(line); line = next; }
+}
+process.exit(); // the end of stdin: nobody is left to read an answer
