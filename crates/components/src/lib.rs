@@ -9,18 +9,22 @@
 //! - [`options`]: what the configuration says, as plain data
 //! - [`routes`]: from a component's path to a plugin and the name the plugin knows it by
 //! - [`plugins`]: the port that the engine calls; finds the plugin, checks input and output
-//! - [`remote`]: component servers: supervision, calls, call backs
+//! - [`remote`]: component servers: sessions, calls, call backs
+//! - `supervisor`, `pool`, `launch`: what keeps servers of any kind alive, spreads calls over them, starts their processes
 //! - [`builtin`]: the components that come with the runtime, one file each
 //! - [`mock`]: components with fixed answers, for tests
 //! - [`schemas`]: inputs and outputs against what a component says of itself
 
 pub mod builtin;
+mod launch;
 pub mod mock;
 pub mod options;
 pub mod plugins;
+mod pool;
 pub mod remote;
 pub mod routes;
 pub mod schemas;
+mod supervisor;
 
 pub use options::Options;
 pub use plugins::Plugins;

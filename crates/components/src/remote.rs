@@ -3,13 +3,11 @@
 
 pub mod callbacks;
 mod connector;
-mod failure;
+pub(crate) mod failure;
 pub mod inspection;
-mod supervisor;
+mod ready;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
 use stepflow_engine::Completion;
 use stepflow_engine::Failure;
@@ -23,22 +21,21 @@ use stepflow_protocol::component::List;
 use stepflow_protocol::lifecycle::Capabilities;
 use stepflow_protocol::lifecycle::Empty;
 use stepflow_rpc::link::Tap;
-use stepflow_rpc::transport::child::Guard;
 use stepflow_store::Store;
-use tokio::sync::Semaphore;
-use tokio::sync::SemaphorePermit;
 
+use crate::launch::SharedGuard;
 use crate::options::Http;
 use crate::options::Limits;
 use crate::options::Restart;
 use crate::options::Stdio;
 use crate::options::Strictness;
 use crate::options::Validate;
+use crate::pool::Busy;
+use crate::pool::Pool;
 use crate::schemas;
+pub use crate::supervisor::Unavailable;
 use connector::Connector;
-pub use failure::Unavailable;
-use supervisor::Ready;
-use supervisor::Supervisor;
+use ready::Ready;
 
 /// A plugin made of one or more instances of a component server.
 #[derive(Debug)]
@@ -46,14 +43,7 @@ pub struct Remote {
     name: Arc<str>,
     limits: Limits,
     validate: Validate,
-    instances: Vec<Instance>,
-    slots: Option<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Instance {
-    supervisor: Supervisor,
-    in_flight: AtomicUsize,
+    pool: Pool<Ready>,
 }
 
 /// What all plugins of a runtime share.
@@ -62,7 +52,7 @@ pub struct Shared {
     /// Where call backs put blobs and find them.
     pub store: Store,
     /// Ends our children when we cannot; started with the first child.
-    pub guard: Arc<std::sync::OnceLock<Option<Guard>>>,
+    pub guard: SharedGuard,
     /// What the runtime calls itself.
     pub version: Arc<str>,
     /// What to do about inputs and outputs that do not fit.
@@ -77,25 +67,29 @@ impl Remote {
         let name: Arc<str> = name.into();
         let connector =
             || Connector::Stdio(Box::new(connector::Stdio::new(&name, options, shared)));
-        let instances = instances(&name, options.instances, connector, &options.restart);
-        Remote::new(&name, instances, &options.limits, shared)
+        let limits = &options.limits;
+        let slots = limits.max_in_flight;
+        let pool = Pool::new(&name, options.instances, connector, &options.restart, slots);
+        Remote::new(name, pool, limits, shared)
     }
 
     /// A plugin over HTTP; nothing is connected yet.
     pub fn http(name: &str, options: &Http, shared: &Shared) -> Remote {
         let name: Arc<str> = name.into();
         let connector = || Connector::Http(Box::new(connector::Http::new(&name, options, shared)));
-        let instances = instances(&name, options.connections, connector, &Restart::reconnect());
-        Remote::new(&name, instances, &options.limits, shared)
+        let limits = &options.limits;
+        let slots = limits.max_in_flight;
+        let restart = Restart::reconnect();
+        let pool = Pool::new(&name, options.connections, connector, &restart, slots);
+        Remote::new(name, pool, limits, shared)
     }
 
-    fn new(name: &Arc<str>, instances: Vec<Instance>, limits: &Limits, shared: &Shared) -> Remote {
+    fn new(name: Arc<str>, pool: Pool<Ready>, limits: &Limits, shared: &Shared) -> Remote {
         Remote {
-            name: Arc::clone(name),
+            name,
             limits: limits.clone(),
             validate: shared.validate,
-            instances,
-            slots: limits.max_in_flight.map(Semaphore::new),
+            pool,
         }
     }
 
@@ -115,7 +109,7 @@ impl Remote {
     ) -> Result<Completion, Failure> {
         // The step's time counts from sending, not from waiting for a process or a slot.
         let held = invocation.clock.hold();
-        let _slot = self.slot().await;
+        let _slot = self.pool.slot().await;
         let (ready, _busy) = self.ready().await?;
         let schemas = self.schemas(&ready).await;
         schemas::check(
@@ -174,43 +168,9 @@ impl Remote {
         answer.map_err(|error| failure::of_call(&self.name, error))
     }
 
-    async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        match &self.slots {
-            None => None,
-            Some(slots) => Some(
-                slots
-                    .acquire()
-                    .await
-                    .expect("the semaphore is never closed"),
-            ),
-        }
-    }
-
-    /// A server that takes calls: an instance that has failed fails calls only when all have.
     async fn ready(&self) -> Result<(Arc<Ready>, Busy<'_>), Failure> {
-        loop {
-            let instance = self.least_busy();
-            let busy = Busy::on(&instance.in_flight);
-            match instance.supervisor.ready().await {
-                Ok(ready) => return Ok((ready, busy)),
-                Err(why) if self.instances.iter().all(|it| it.supervisor.has_failed()) => {
-                    return Err(why.into_failure(&self.name));
-                }
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    /// An instance that fails at once is never busy: it comes last all the same.
-    fn least_busy(&self) -> &Instance {
-        let rank = |it: &Instance| {
-            (
-                it.supervisor.trouble(),
-                it.in_flight.load(Ordering::Relaxed),
-            )
-        };
-        let least = self.instances.iter().min_by_key(|it| rank(it));
-        least.expect("there is at least one instance")
+        let ready = self.pool.ready().await;
+        ready.map_err(|why| why.into_failure(&self.name))
     }
 
     async fn schemas<'a>(&self, ready: &'a Ready) -> Option<&'a schemas::Schemas> {
@@ -234,22 +194,8 @@ impl Remote {
 
     /// Ends all instances and waits until their processes are gone.
     pub async fn shut_down(&self) {
-        futures_util::future::join_all(self.instances.iter().map(|it| it.supervisor.shut_down()))
-            .await;
+        self.pool.shut_down().await;
     }
-}
-
-fn instances(
-    name: &Arc<str>,
-    count: usize,
-    connector: impl Fn() -> Connector,
-    restart: &Restart,
-) -> Vec<Instance> {
-    let instance = |_| Instance {
-        supervisor: Supervisor::start(Arc::clone(name), connector(), restart.clone()),
-        in_flight: AtomicUsize::new(0),
-    };
-    (0..count.max(1)).map(instance).collect()
 }
 
 fn params(
@@ -277,21 +223,5 @@ fn params(
         idempotency_key: Some(invocation.idempotency_key()),
         deadline_ms: deadline.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         capabilities: None,
-    }
-}
-
-/// Counts a call for as long as it lives.
-struct Busy<'a>(&'a AtomicUsize);
-
-impl<'a> Busy<'a> {
-    fn on(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Busy(count)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::callbacks;
 use super::callbacks::Executions;
-use super::supervisor::Ready;
+use super::ready::Ready;
+use crate::supervisor::Connect;
+use crate::supervisor::ConnectError;
 pub(super) use http::Http;
 pub(super) use stdio::Stdio;
 
@@ -34,27 +36,14 @@ pub(super) enum Connector {
     Http(Box<Http>),
 }
 
-/// Why no connection came about.
-#[derive(Debug)]
-pub(super) struct ConnectError {
-    /// Everything that is known, for people.
-    pub(super) reason: String,
-    /// Whether trying again would end the same way.
-    pub(super) is_permanent: bool,
-}
+impl Connect for Connector {
+    type Life = Ready;
 
-impl ConnectError {
-    fn permanent(reason: impl Into<String>) -> Self {
-        ConnectError {
-            reason: reason.into(),
-            is_permanent: true,
-        }
+    fn starts_processes(&self) -> bool {
+        matches!(self, Connector::Stdio(_))
     }
-}
 
-impl Connector {
-    /// Makes a connection; `None` when told to stop meanwhile, with nothing left behind.
-    pub(super) async fn connect(
+    async fn connect(
         &self,
         generation: u64,
         stop: &CancellationToken,
@@ -68,8 +57,7 @@ impl Connector {
         }
     }
 
-    /// Waits for something better than the connection there is; never comes where nothing better is possible.
-    pub(super) async fn better_than(&self, ready: &Ready, generation: u64) -> Ready {
+    async fn better_than(&self, ready: &Ready, generation: u64) -> Ready {
         match self {
             Connector::Stdio(_) => std::future::pending().await,
             Connector::Http(http) => http.better_than(ready, generation).await,

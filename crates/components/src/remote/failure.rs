@@ -1,7 +1,6 @@
 //! What a failed call means for the engine: the class that decides about another attempt, and the words for people.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use stepflow_engine::Class;
@@ -12,23 +11,17 @@ use stepflow_protocol::error::from_rpc;
 use stepflow_rpc::CallError;
 use stepflow_rpc::transport::http::Kind;
 
-/// Why a plugin cannot take calls now.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{reason}")]
-pub struct Unavailable {
-    /// What happened, with everything that is known of it.
-    pub reason: Arc<str>,
-}
+use crate::supervisor::Unavailable;
 
 impl Unavailable {
     // The supervisor's own attempts are used up; only the flow's author may ask for more, by `onError: retry`.
-    pub(super) fn into_failure(self, plugin: &str) -> Failure {
+    pub(crate) fn into_failure(self, plugin: &str) -> Failure {
         let message = format!("the plugin `{plugin}` is not available: {}", self.reason);
         Failure::new(Class::Component, ErrorCode::UNAVAILABLE.error(message))
     }
 }
 
-pub(super) fn timed_out(plugin: &str, time: Duration) -> Failure {
+pub(crate) fn timed_out(plugin: &str, time: Duration) -> Failure {
     let time = stepflow_flow::duration::print(time);
     let message = format!(
         "the plugin `{plugin}` gave no answer within {time}, the `timeout` of its configuration"
@@ -36,7 +29,7 @@ pub(super) fn timed_out(plugin: &str, time: Duration) -> Failure {
     Failure::new(Class::TimedOut, ErrorCode::TIMEOUT.error(message))
 }
 
-pub(super) fn of_call(plugin: &str, error: CallError) -> Failure {
+pub(crate) fn of_call(plugin: &str, error: CallError) -> Failure {
     of_call_to(&format_args!("plugin `{plugin}`"), error)
 }
 

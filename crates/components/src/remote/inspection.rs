@@ -43,11 +43,11 @@ use tokio::time::Instant;
 
 use super::Remote;
 use super::Shared;
+use super::Unavailable;
 use super::callbacks::Execution;
 use super::failure;
-use super::failure::Unavailable;
-use super::supervisor::Ready;
-use super::supervisor::Server;
+use super::ready::Ready;
+use super::ready::Server;
 use crate::options::Http;
 use crate::options::Restart;
 use crate::options::Stdio;
@@ -241,9 +241,8 @@ impl Inspection {
         self.remote.shut_down().await;
     }
 
-    /// There is one instance, whatever the target says.
     async fn ready(&self) -> Result<Arc<Ready>, Unavailable> {
-        self.remote.instances[0].supervisor.ready().await
+        Ok(self.remote.pool.ready().await?.0)
     }
 
     async fn in_time<T>(

@@ -9,15 +9,15 @@ use stepflow_rpc::transport::http::client::Mode;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::ConnectError;
 use super::Greeting;
 use super::GreetingError;
 use super::is_permanent;
 use crate::options;
 use crate::remote::Shared;
-use crate::remote::supervisor::Ready;
-use crate::remote::supervisor::Server;
-use crate::remote::supervisor::Stateless;
+use crate::remote::ready::Ready;
+use crate::remote::ready::Server;
+use crate::remote::ready::Stateless;
+use crate::supervisor::ConnectError;
 
 /// How long the second handshake waits, and how long the later ones at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);

@@ -1,23 +1,17 @@
-//! Keeps one instance of a component server alive: Connecting → Ready(generation) → Backoff → Failed. Every start is a
-//! new generation with a new handshake; nothing is patched in place.
+//! Keeps one instance of a server alive: Connecting → Ready(generation) → Backoff → Failed. Every start is a
+//! new generation with a new handshake; nothing is patched in place. Must not know which protocol the server speaks: that
+//! is its [`Connect`]'s and its [`Life`]'s business.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use stepflow_flow::flow::Backoff;
-use stepflow_protocol::Session;
-use stepflow_protocol::component::List;
-use stepflow_protocol::lifecycle::Empty;
 use stepflow_rpc::Closed;
-use stepflow_rpc::peer::Connection;
-use stepflow_rpc::transport::child::Child;
 use stepflow_rpc::transport::child::Exit;
-use stepflow_rpc::transport::http::client::Late;
-use stepflow_rpc::transport::http::client::Streams;
 use tokio::sync::Notify;
-use tokio::sync::OnceCell;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -25,132 +19,90 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
 
-use super::Unavailable;
-use super::callbacks::Executions;
-use super::connector::Connector;
 use crate::options::Restart;
-use crate::schemas::Schemas;
 
-/// A server that was started and initialised.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) generation: u64,
-    pub(super) session: Session,
-    pub(super) executions: Executions,
-    schemas: OnceCell<Option<Schemas>>,
-    connection: Connection,
-    server: Server,
-}
+/// One life of a server: from its handshake to the end of its connection.
+pub(crate) trait Life: fmt::Debug + Send + Sync + 'static {
+    /// Which life it is, counted from 1.
+    fn generation(&self) -> u64;
 
-/// What stands behind a connection.
-#[derive(Debug)]
-pub(super) enum Server {
-    /// A process of ours.
-    Child(Child),
-    /// Something that runs elsewhere and remembers us.
-    Session,
-    /// Something that runs elsewhere and must be told everything each time; a session may yet come.
-    Stateless(Box<Stateless>),
-}
+    /// Whether its connection is over.
+    fn is_over(&self) -> bool;
 
-/// What there is to know of a server that remembers nothing.
-#[derive(Debug)]
-pub(super) struct Stateless {
-    /// The session that may yet come.
-    pub(super) late: tokio::sync::Mutex<Option<Late>>,
-    /// Whether it answers by streams.
-    pub(super) streams: Streams,
-}
-
-impl Ready {
-    pub(super) fn new(
-        generation: u64,
-        session: Session,
-        connection: Connection,
-        server: Server,
-        executions: Executions,
-    ) -> Self {
-        Ready {
-            generation,
-            session,
-            executions,
-            schemas: OnceCell::new(),
-            connection,
-            server,
-        }
-    }
-
-    /// Whether every request must say all there is to know: any process of the server may get it.
-    pub(super) fn is_stateless(&self) -> bool {
-        matches!(self.server, Server::Stateless(_))
-    }
-
-    /// What stands behind the connection.
-    pub(super) fn server(&self) -> &Server {
-        &self.server
-    }
+    /// Waits for the end of its connection, and says why it came.
+    fn over(&self) -> impl Future<Output = Closed> + Send;
 
     /// Ends the connection in good order, and the process behind it; says what became of that.
-    async fn shut_down(&self, grace: Duration) -> Option<Arc<Exit>> {
-        match &self.server {
-            Server::Child(child) => Some(child.shut_down().await),
-            Server::Session | Server::Stateless(_) => {
-                self.session.peer().close();
-                // A server that does not let go in time has lost us anyway.
-                let _ = tokio::time::timeout(grace, self.connection.closed()).await;
-                None
-            }
-        }
-    }
+    fn shut_down(&self, grace: Duration) -> impl Future<Output = Option<Arc<Exit>>> + Send;
 
     /// What stands behind the connection, for the log.
-    fn described(&self) -> String {
-        match &self.server {
-            Server::Child(child) => format!("process {}", child.pid()),
-            Server::Session => "session".to_owned(),
-            Server::Stateless(_) => "no session".to_owned(),
-        }
-    }
+    fn described(&self) -> String;
+}
 
-    /// What the server says of its components; asked once a generation, and done without when it does not say in time.
-    pub(super) async fn schemas(&self, plugin: &str, time: Duration) -> Option<&Schemas> {
-        if let Some(schemas) = self.schemas.get() {
-            return schemas.as_ref();
-        }
-        let ask = async || {
-            let list = self.session.peer().call::<List>(&Empty {});
-            match tokio::time::timeout(time, list).await {
-                Ok(Ok(list)) => Some(Schemas::compile(plugin, &list.components)),
-                Ok(Err(error)) => {
-                    warn!(plugin, %error, "the server does not list its components; inputs are not checked");
-                    None
-                }
-                Err(_) => {
-                    warn!(
-                        plugin,
-                        "the server does not list its components in time; inputs are not checked"
-                    );
-                    None
-                }
-            }
-        };
-        self.schemas.get_or_init(ask).await.as_ref()
+/// How a server comes to life.
+pub(crate) trait Connect: fmt::Debug + Send + Sync + 'static {
+    /// What comes of it.
+    type Life: Life;
+
+    /// Whether each life is a process that is started for it: such lives are counted.
+    fn starts_processes(&self) -> bool;
+
+    /// Makes a connection; `None` when told to stop meanwhile, with nothing left behind.
+    fn connect(
+        &self,
+        generation: u64,
+        stop: &CancellationToken,
+    ) -> impl Future<Output = Option<Result<Self::Life, ConnectError>>> + Send;
+
+    /// Waits for something better than the connection there is; never comes where nothing better is possible.
+    fn better_than(
+        &self,
+        _life: &Self::Life,
+        _generation: u64,
+    ) -> impl Future<Output = Self::Life> + Send {
+        std::future::pending()
     }
 }
 
-#[derive(Clone, Debug)]
-enum State {
+/// Why no connection came about.
+#[derive(Debug)]
+pub(crate) struct ConnectError {
+    /// Everything that is known, for people.
+    pub(crate) reason: String,
+    /// Whether trying again would end the same way.
+    pub(crate) is_permanent: bool,
+}
+
+impl ConnectError {
+    pub(crate) fn permanent(reason: impl Into<String>) -> Self {
+        ConnectError {
+            reason: reason.into(),
+            is_permanent: true,
+        }
+    }
+}
+
+/// Why a server cannot take calls now.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    /// What happened, with everything that is known of it.
+    pub reason: Arc<str>,
+}
+
+#[derive(Debug)]
+enum State<L> {
     /// Nobody asked for it yet.
     Idle,
     Connecting,
-    Ready(Arc<Ready>),
+    Ready(Arc<L>),
     Backoff,
     Failed(Unavailable),
 }
 
 /// How much is in the way of a call, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// It is there, or may be there soon.
     None,
     /// It ended and waits to be started again.
@@ -161,16 +113,20 @@ pub(super) enum Trouble {
 
 /// A handle to the task that keeps an instance alive.
 #[derive(Debug)]
-pub(super) struct Supervisor {
-    state: watch::Receiver<State>,
+pub(crate) struct Supervisor<L> {
+    state: watch::Receiver<State<L>>,
     wanted: Arc<Notify>,
     stop: CancellationToken,
     task: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Supervisor {
+impl<L: Life> Supervisor<L> {
     /// Makes the task; it starts the server when the first call asks for it.
-    pub(super) fn start(name: Arc<str>, connector: Connector, restart: Restart) -> Self {
+    pub(crate) fn start(
+        name: Arc<str>,
+        connector: impl Connect<Life = L>,
+        restart: Restart,
+    ) -> Self {
         let (publish, state) = watch::channel(State::Idle);
         let wanted = Arc::new(Notify::new());
         let stop = CancellationToken::new();
@@ -199,9 +155,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`Unavailable`] once the supervisor has given up; it may try again when asked later.
-    pub(super) async fn ready(&self) -> Result<Arc<Ready>, Unavailable> {
+    pub(crate) async fn ready(&self) -> Result<Arc<L>, Unavailable> {
         if let State::Ready(ready) = &*self.state.borrow()
-            && !ready.session.peer().is_closed()
+            && !ready.is_over()
         {
             return Ok(Arc::clone(ready));
         }
@@ -209,7 +165,7 @@ impl Supervisor {
         let mut state = self.state.clone();
         let settled = state
             .wait_for(|state| match state {
-                State::Ready(ready) => !ready.session.peer().is_closed(),
+                State::Ready(ready) => !ready.is_over(),
                 State::Failed(_) => true,
                 State::Idle | State::Connecting | State::Backoff => false,
             })
@@ -224,12 +180,12 @@ impl Supervisor {
     }
 
     /// Whether the supervisor has given up for now, or is told to end.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.trouble() == Trouble::Failed
     }
 
     /// How much is in the way of a call.
-    pub(super) fn trouble(&self) -> Trouble {
+    pub(crate) fn trouble(&self) -> Trouble {
         match &*self.state.borrow() {
             _ if self.stop.is_cancelled() => Trouble::Failed,
             State::Idle | State::Connecting | State::Ready(_) => Trouble::None,
@@ -239,7 +195,7 @@ impl Supervisor {
     }
 
     /// Ends the server and waits until its process is gone.
-    pub(super) async fn shut_down(&self) {
+    pub(crate) async fn shut_down(&self) {
         self.stop.cancel();
         let task = self
             .task
@@ -254,17 +210,17 @@ impl Supervisor {
     }
 }
 
-impl Drop for Supervisor {
+impl<L> Drop for Supervisor<L> {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-struct Keeper {
+struct Keeper<C: Connect> {
     name: Arc<str>,
-    connector: Connector,
+    connector: C,
     restart: Restart,
-    publish: watch::Sender<State>,
+    publish: watch::Sender<State<C::Life>>,
     wanted: Arc<Notify>,
     stop: CancellationToken,
     generation: u64,
@@ -295,7 +251,7 @@ struct Death {
     lived: Duration,
 }
 
-impl Keeper {
+impl<C: Connect> Keeper<C> {
     async fn run(mut self) {
         let stop = self.stop.clone();
         if self.or_stopped(self.wanted.notified()).await.is_none() {
@@ -344,12 +300,12 @@ impl Keeper {
     }
 
     /// Lets calls use the server until its connection ends or we are to stop; says which server it was in the end.
-    async fn serve(&mut self, mut ready: Arc<Ready>) -> (Arc<Ready>, Option<Closed>) {
+    async fn serve(&mut self, mut ready: Arc<C::Life>) -> (Arc<C::Life>, Option<Closed>) {
         loop {
-            info!(plugin = %self.name, generation = ready.generation, by = %ready.described(), "component server ready");
+            info!(plugin = %self.name, generation = ready.generation(), by = %ready.described(), "component server ready");
             self.publish.send_replace(State::Ready(Arc::clone(&ready)));
             tokio::select! {
-                closed = ready.connection.closed() => return (ready, Some(closed)),
+                closed = ready.over() => return (ready, Some(closed)),
                 () = self.stop.cancelled() => return (ready, None),
                 better = self.connector.better_than(&ready, self.generation + 1) => {
                     self.generation += 1;
@@ -385,10 +341,10 @@ impl Keeper {
         } else {
             &reason
         };
-        let lives = match self.connector {
-            Connector::Stdio(_) => Some((self.failures, tries)),
-            Connector::Http(_) => None,
-        };
+        let lives = self
+            .connector
+            .starts_processes()
+            .then_some((self.failures, tries));
         warn!(plugin = %self.name, "{}", obituary(lives, delay, again));
         self.told = Some(reason);
         self.publish.send_replace(State::Backoff);
