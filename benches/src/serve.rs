@@ -6,9 +6,6 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use clap::ValueEnum;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde::Serialize;
 use stepflow_sdk::Context;
 use stepflow_sdk::Error;
 use stepflow_sdk::Server;
@@ -46,11 +43,6 @@ impl Mode {
     }
 }
 
-/// The input and output of every measured component: as it came.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Anything(Value);
-
 /// Plays until stdin ends.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     if let Mode::Lines = mode {
@@ -87,12 +79,12 @@ pub fn server() -> Server {
         .component("/stored", "Stores a little and returns its input", stored)
 }
 
-async fn echo(_context: Context, input: Anything) -> Result<Anything, Error> {
+async fn echo(_context: Context, input: Value) -> Result<Value, Error> {
     Ok(input)
 }
 
-async fn stored(context: Context, input: Anything) -> Result<Anything, Error> {
-    let stored = context.put_blob(input.0.clone()).await;
+async fn stored(context: Context, input: Value) -> Result<Value, Error> {
+    let stored = context.put_blob(input.clone()).await;
     stored.map_err(Error::from_call)?;
     Ok(input)
 }

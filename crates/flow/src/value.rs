@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use indexmap::IndexMap;
@@ -14,6 +13,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use stepflow_json::Json;
 
 use crate::blob;
 
@@ -35,9 +35,8 @@ mod finite;
 pub struct Value(Arc<Node>);
 
 struct Node {
-    /// The whole text this value is a part of.
-    source: Arc<RawValue>,
-    range: Range<usize>,
+    /// The text, which is shared with the whole that this value is a part of.
+    text: Json,
     children: OnceLock<Children>,
 }
 
@@ -103,19 +102,18 @@ pub enum ValueError {
 impl Value {
     /// Reads one JSON value.
     pub fn parse(text: &str) -> Result<Value, ValueError> {
-        let raw: &RawValue = serde_json::from_str(text)?;
-        Ok(Value::from(raw.to_owned()))
+        Ok(Value::from(Json::parse(text)?))
     }
 
     /// The value of anything that serialises; a NaN or an infinity is an error that says where it is.
     pub fn from_serialize(source: &(impl Serialize + ?Sized)) -> Result<Value, ValueError> {
         finite::check(source)?;
-        Ok(Value::whole(serde_json::value::to_raw_value(source)?))
+        Ok(Value::whole(Json::of(source)?))
     }
 
     /// `null`
     pub fn null() -> Value {
-        static NULL: LazyLock<Value> = LazyLock::new(|| Value::whole(RawValue::NULL.to_owned()));
+        static NULL: LazyLock<Value> = LazyLock::new(|| Value::whole(Json::from(RawValue::NULL)));
         NULL.clone()
     }
 
@@ -136,37 +134,25 @@ impl Value {
 
     /// The value of something that always serialises and holds no floats of its own.
     pub(crate) fn trusted(source: &(impl Serialize + ?Sized)) -> Value {
-        let raw = serde_json::value::to_raw_value(source)
-            .expect("strings, lists and string-keyed maps serialise");
-        Value::whole(raw)
+        let text = Json::of(source).expect("strings, lists and string-keyed maps serialise");
+        Value::whole(text)
     }
 
-    fn whole(raw: Box<RawValue>) -> Value {
-        let range = 0..raw.get().len();
+    fn whole(text: Json) -> Value {
         Value(Arc::new(Node {
-            source: Arc::from(raw),
-            range,
+            text,
             children: OnceLock::new(),
         }))
     }
 
     /// The JSON text.
     pub fn as_text(&self) -> &str {
-        &self.0.source.get()[self.0.range.clone()]
+        self.0.text.get()
     }
 
-    /// The JSON text in the form serde writes out as it stands; only a part of a larger value is copied.
-    pub fn to_raw(&self) -> Cow<'_, RawValue> {
-        if self.is_whole() {
-            return Cow::Borrowed(&self.0.source);
-        }
-        Cow::Borrowed(
-            serde_json::from_str(self.as_text()).expect("a part of JSON text is JSON text"),
-        )
-    }
-
-    fn is_whole(&self) -> bool {
-        self.0.range.len() == self.0.source.get().len()
+    /// The JSON text, shared.
+    pub fn as_json(&self) -> &Json {
+        &self.0.text
     }
 
     /// What kind of value this is.
@@ -300,19 +286,16 @@ impl Value {
         let text = self.as_text();
         match self.kind() {
             Kind::List => match serde_json::from_str::<Vec<&RawValue>>(text) {
-                Ok(items) => Children::List(
-                    items
-                        .into_iter()
-                        .map(|item| self.part(item.get()))
-                        .collect(),
-                ),
+                Ok(items) => {
+                    Children::List(items.into_iter().map(|item| self.part(item)).collect())
+                }
                 Err(_) => Children::None,
             },
             Kind::Object => match serde_json::from_str::<IndexMap<Box<str>, &RawValue>>(text) {
                 Ok(entries) => Children::Object(
                     entries
                         .into_iter()
-                        .map(|(key, item)| (key, self.part(item.get())))
+                        .map(|(key, item)| (key, self.part(item)))
                         .collect(),
                 ),
                 // A key with half of a surrogate pair: the text passes through, but has no keys to look up.
@@ -323,13 +306,8 @@ impl Value {
     }
 
     /// The value of a slice of this value's text.
-    fn part(&self, text: &str) -> Value {
-        let start = text.as_ptr().addr() - self.0.source.get().as_ptr().addr();
-        Value(Arc::new(Node {
-            source: Arc::clone(&self.0.source),
-            range: start..start + text.len(),
-            children: OnceLock::new(),
-        }))
+    fn part(&self, part: &RawValue) -> Value {
+        Value::whole(self.0.text.part(part.into()))
     }
 }
 
@@ -353,15 +331,14 @@ fn without_white_space(text: &str) -> String {
     out
 }
 
-impl From<Box<RawValue>> for Value {
-    fn from(raw: Box<RawValue>) -> Value {
-        if memchr::memchr2(b'\n', b'\r', raw.get().as_bytes()).is_none() {
-            return Value::whole(raw);
+/// The value shares the text, unless it would keep a much larger one alive.
+impl From<Json> for Value {
+    fn from(text: Json) -> Value {
+        if memchr::memchr2(b'\n', b'\r', text.get().as_bytes()).is_none() {
+            return Value::whole(text.released());
         }
-        let compact = without_white_space(raw.get());
-        Value::whole(
-            RawValue::from_string(compact).expect("white space between tokens has no meaning"),
-        )
+        let compact = without_white_space(text.get());
+        Value::whole(Json::parse(&compact).expect("white space between tokens has no meaning"))
     }
 }
 
@@ -393,13 +370,13 @@ impl std::str::FromStr for Value {
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_raw().serialize(serializer)
+        self.0.text.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(Value::from)
+        Json::deserialize(deserializer).map(Value::from)
     }
 }
 

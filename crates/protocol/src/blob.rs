@@ -6,12 +6,72 @@ use serde::Serialize;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::value::Value;
 use stepflow_rpc::Id;
-use stepflow_rpc::method;
+use stepflow_rpc::Json;
+use stepflow_rpc::Method;
 
 use crate::Observability;
+use crate::carry;
+use crate::carry::Carry;
 
-method!(Put, "blobs/put", PutParams => PutResult);
-method!(Get, "blobs/get", GetParams => GetResult);
+/// The method `blobs/put`.
+#[derive(Debug)]
+pub enum Put {}
+
+impl Method for Put {
+    const NAME: &'static str = "blobs/put";
+    type Params = PutParams;
+    type Result = PutResult;
+
+    fn write_params(params: &Self::Params) -> Result<Json, serde_json::Error> {
+        carry::write(params)
+    }
+
+    fn read_params(text: &Json) -> Result<Self::Params, String> {
+        carry::read(text)
+    }
+}
+
+/// The method `blobs/get`.
+#[derive(Debug)]
+pub enum Get {}
+
+impl Method for Get {
+    const NAME: &'static str = "blobs/get";
+    type Params = GetParams;
+    type Result = GetResult;
+
+    fn write_result(result: &Self::Result) -> Result<Json, serde_json::Error> {
+        carry::write(result)
+    }
+
+    fn read_result(text: &Json) -> Result<Self::Result, String> {
+        carry::read(text)
+    }
+}
+
+impl Carry for PutParams {
+    const KEY: &'static str = "data";
+
+    fn carried(&self) -> Option<&Value> {
+        Some(&self.data)
+    }
+
+    fn place(&mut self) -> Option<&mut Value> {
+        Some(&mut self.data)
+    }
+}
+
+impl Carry for GetResult {
+    const KEY: &'static str = "data";
+
+    fn carried(&self) -> Option<&Value> {
+        Some(&self.data)
+    }
+
+    fn place(&mut self) -> Option<&mut Value> {
+        Some(&mut self.data)
+    }
+}
 
 /// What a blob is meant for; no part of its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

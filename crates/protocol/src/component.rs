@@ -7,15 +7,74 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
 use stepflow_flow::value::Value;
+use stepflow_rpc::Json;
+use stepflow_rpc::Method;
 use stepflow_rpc::method;
 
 use crate::Observability;
+use crate::carry;
+use crate::carry::Carry;
 use crate::lifecycle::Capabilities;
 use crate::lifecycle::Empty;
 
 method!(List, "components/list", Empty => ListResult);
 method!(Info, "components/info", InfoParams => InfoResult);
-method!(Execute, "components/execute", ExecuteParams => ExecuteResult);
+
+/// The method `components/execute`.
+#[derive(Debug)]
+pub enum Execute {}
+
+impl Method for Execute {
+    const NAME: &'static str = "components/execute";
+    type Params = ExecuteParams;
+    type Result = ExecuteResult;
+
+    fn write_params(params: &Self::Params) -> Result<Json, serde_json::Error> {
+        carry::write(params)
+    }
+
+    fn read_params(text: &Json) -> Result<Self::Params, String> {
+        carry::read(text)
+    }
+
+    fn write_result(result: &Self::Result) -> Result<Json, serde_json::Error> {
+        carry::write(result)
+    }
+
+    fn read_result(text: &Json) -> Result<Self::Result, String> {
+        carry::read(text)
+    }
+}
+
+impl Carry for ExecuteParams {
+    const KEY: &'static str = "input";
+
+    fn carried(&self) -> Option<&Value> {
+        Some(&self.input)
+    }
+
+    fn place(&mut self) -> Option<&mut Value> {
+        Some(&mut self.input)
+    }
+}
+
+impl Carry for ExecuteResult {
+    const KEY: &'static str = "output";
+
+    fn carried(&self) -> Option<&Value> {
+        match self {
+            ExecuteResult::Output(output) => Some(output),
+            ExecuteResult::Skipped(_) => None,
+        }
+    }
+
+    fn place(&mut self) -> Option<&mut Value> {
+        match self {
+            ExecuteResult::Output(output) => Some(output),
+            ExecuteResult::Skipped(_) => None,
+        }
+    }
+}
 
 /// What a server says of one component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,6 +14,7 @@
 //! - [`error`]: the protocol's error table, and wire errors as flow errors
 
 pub mod blob;
+mod carry;
 pub mod component;
 pub mod error;
 pub mod flow;

@@ -66,7 +66,7 @@ impl RpcError {
     /// The same error with details; data that is not JSON (a float that is no number) is left out.
     #[must_use]
     pub fn with_data(mut self, data: &impl Serialize) -> Self {
-        self.data = serde_json::value::to_raw_value(data).ok();
+        self.data = Json::of(data).ok();
         self
     }
 
@@ -83,12 +83,12 @@ impl RpcError {
         RpcError::new(ErrorCode::INTERNAL, message)
     }
 
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("an error object is always JSON")
+    pub(crate) fn to_json(&self) -> Json {
+        Json::of(self).expect("an error object is always JSON")
     }
 
     pub(crate) fn size(&self) -> usize {
-        32 + self.message.len() + self.data.as_ref().map_or(0, |data| data.get().len())
+        32 + self.message.len() + self.data.as_ref().map_or(0, Json::len)
     }
 }
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
-use serde_json::value::RawValue;
+pub use stepflow_json::Json;
+use stepflow_json::Members;
+use stepflow_json::NotJson;
+use stepflow_json::Raw;
 
 use crate::error::RpcError;
 pub use salvage::EDGE_BYTES;
@@ -24,9 +27,6 @@ const MAX_ID_BYTES: usize = 1024;
 
 /// What the envelope takes besides id, method and body, give or take a few.
 const ENVELOPE_BYTES: usize = 64;
-
-/// JSON text that is passed on as it came, without building a tree.
-pub type Json = Box<RawValue>;
 
 /// What ties an answer to its request: a string or an integer, compared by kind and value (`"1"` is not `1`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -159,25 +159,69 @@ pub enum Malformed {
     Unattributed(RpcError),
 }
 
-#[derive(Deserialize)]
+/// The members of a message, each as it stands.
+#[derive(Default)]
 struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    method: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    jsonrpc: Option<Raw<'a>>,
+    id: Option<Raw<'a>>,
+    method: Option<Raw<'a>>,
+    params: Option<Raw<'a>>,
+    result: Option<Raw<'a>>,
+    error: Option<Raw<'a>>,
 }
 
-/// Keeps `null` apart from absence, which `Option` alone would not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+/// Why text that starts as an object has no envelope.
+enum Unreadable {
+    NotJson,
+    /// A key of ours twice: which one counts would be a guess.
+    Twice(&'static str),
+}
+
+impl From<NotJson> for Unreadable {
+    fn from(_: NotJson) -> Self {
+        Unreadable::NotJson
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn read(members: Members<'a>) -> Result<Self, Unreadable> {
+        let mut envelope = Envelope::default();
+        for member in members {
+            let member = member?;
+            let Some((name, place)) = envelope.place(&plain(member.key)?) else {
+                continue;
+            };
+            if place.replace(member.value).is_some() {
+                return Err(Unreadable::Twice(name));
+            }
+        }
+        // Here `null` is the same as nothing; elsewhere it is a value.
+        for place in [&mut envelope.id, &mut envelope.params, &mut envelope.error] {
+            place.take_if(|value| value.get() == "null");
+        }
+        Ok(envelope)
+    }
+
+    fn place(&mut self, key: &str) -> Option<(&'static str, &mut Option<Raw<'a>>)> {
+        Some(match key {
+            "jsonrpc" => ("jsonrpc", &mut self.jsonrpc),
+            "id" => ("id", &mut self.id),
+            "method" => ("method", &mut self.method),
+            "params" => ("params", &mut self.params),
+            "result" => ("result", &mut self.result),
+            "error" => ("error", &mut self.error),
+            _ => return None,
+        })
+    }
+}
+
+/// A key without its escapes.
+fn plain(key: &str) -> Result<Cow<'_, str>, Unreadable> {
+    if !key.contains('\\') {
+        return Ok(Cow::Borrowed(key));
+    }
+    let plain = serde_json::from_str(&format!("\"{key}\""));
+    plain.map(Cow::Owned).map_err(|_| Unreadable::NotJson)
 }
 
 impl Message {
@@ -186,41 +230,44 @@ impl Message {
     /// # Errors
     /// [`Malformed`] says what the text is instead.
     pub fn decode(text: &str) -> Result<Message, Malformed> {
-        if !text.trim_start().starts_with('{') {
-            return Err(not_an_object(text));
-        }
-        let envelope: Envelope<'_> =
-            serde_json::from_str(text).map_err(|error| bad_envelope(text, &error))?;
-        envelope.classify()
+        decode(text, Json::from)
+    }
+
+    /// The same of a large text, whose params or result are not copied: they keep it alive.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what the text is instead.
+    pub fn decode_shared(text: &Arc<String>) -> Result<Message, Malformed> {
+        decode(text, |part| Json::of_whole(text, part))
     }
 
     /// Appends the message's text: one line unless `params` holds line breaks of its own.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (body, tail) = self.body();
         out.reserve(self.size());
         self.push_head(out);
-        out.extend_from_slice(body.as_bytes());
-        out.extend_from_slice(tail.as_bytes());
+        let body = self.body();
+        for piece in body.pieces() {
+            out.extend_from_slice(piece.as_bytes());
+        }
+        out.push(b'}');
     }
 
-    /// The message's text in three pieces, so that a large body can be written without being copied.
-    pub fn parts(&self) -> (Vec<u8>, Cow<'_, str>, &'static str) {
+    /// What stands before the body, the body, and what stands after it, so that a large body can be written from where it is.
+    pub fn parts(&self) -> (Vec<u8>, Cow<'_, Json>, &'static str) {
         let mut head = Vec::with_capacity(2 * ENVELOPE_BYTES);
         self.push_head(&mut head);
-        let (body, tail) = self.body();
-        (head, body, tail)
+        (head, self.body(), "}")
     }
 
-    fn body(&self) -> (Cow<'_, str>, &'static str) {
-        let body = match self {
-            Message::Request(request) => Cow::Borrowed(request.params.get()),
-            Message::Notification(notification) => Cow::Borrowed(notification.params.get()),
+    fn body(&self) -> Cow<'_, Json> {
+        match self {
+            Message::Request(request) => Cow::Borrowed(&request.params),
+            Message::Notification(notification) => Cow::Borrowed(&notification.params),
             Message::Response(response) => match &response.result {
-                Ok(result) => Cow::Borrowed(result.get()),
+                Ok(result) => Cow::Borrowed(result),
                 Err(error) => Cow::Owned(error.to_json()),
             },
-        };
-        (body, "}")
+        }
     }
 
     /// Everything before the body.
@@ -256,12 +303,12 @@ impl Message {
         };
         ENVELOPE_BYTES
             + match self {
-                Message::Request(it) => id(&it.id) + it.method.len() + it.params.get().len(),
-                Message::Notification(it) => it.method.len() + it.params.get().len(),
+                Message::Request(it) => id(&it.id) + it.method.len() + it.params.len(),
+                Message::Notification(it) => it.method.len() + it.params.len(),
                 Message::Response(it) => {
                     id(&it.id)
                         + match &it.result {
-                            Ok(result) => result.get().len(),
+                            Ok(result) => result.len(),
                             Err(error) => error.size(),
                         }
                 }
@@ -280,8 +327,19 @@ fn push_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-impl Envelope<'_> {
-    fn classify(self) -> Result<Message, Malformed> {
+fn decode<'a>(text: &'a str, keep: impl Fn(Raw<'a>) -> Json) -> Result<Message, Malformed> {
+    let Some(members) = Members::of(text) else {
+        return Err(not_an_object(text));
+    };
+    match Envelope::read(members) {
+        Ok(envelope) => envelope.classify(keep),
+        Err(Unreadable::NotJson) => Err(Malformed::NotJson),
+        Err(Unreadable::Twice(key)) => Err(has_twice(text, key)),
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn classify(self, keep: impl Fn(Raw<'a>) -> Json) -> Result<Message, Malformed> {
         let id = match self.id {
             None => None,
             Some(raw) if raw.get().len() > MAX_ID_BYTES => {
@@ -298,12 +356,15 @@ impl Envelope<'_> {
             .jsonrpc
             .is_some_and(|version| version.get() == "\"2.0\"");
         match (self.method, self.result, self.error) {
-            (Some(method), None, None) => classify_call(id, method, self.params, version_is_right),
+            (Some(method), None, None) => {
+                let params = self.params.map_or_else(empty_params, keep);
+                classify_call(id, method, params, version_is_right)
+            }
             (None, None, None) => Err(wrong(
                 id,
                 "it has neither a method nor a result nor an error".into(),
             )),
-            (None, result, error) => classify_answer(id, result, error),
+            (None, result, error) => classify_answer(id, result.map(keep), error),
             (Some(_), _, _) => Err(wrong(id, "it has a method and an answer at once".into())),
         }
     }
@@ -311,8 +372,8 @@ impl Envelope<'_> {
 
 fn classify_call(
     id: Option<Id>,
-    method: &RawValue,
-    params: Option<&RawValue>,
+    method: Raw<'_>,
+    params: Json,
     version_is_right: bool,
 ) -> Result<Message, Malformed> {
     if !version_is_right {
@@ -322,7 +383,6 @@ fn classify_call(
         Ok(method) => Cow::Owned(method),
         Err(error) => return Err(wrong(id, format!("its method is wrong: {error}"))),
     };
-    let params = params.map_or_else(empty_params, ToOwned::to_owned);
     if !params.get().starts_with(['{', '[']) {
         return Err(wrong(
             id,
@@ -338,8 +398,8 @@ fn classify_call(
 // An answer is taken whatever its "jsonrpc" says: refusing it would leave its caller waiting.
 fn classify_answer(
     id: Option<Id>,
-    result: Option<&RawValue>,
-    error: Option<&RawValue>,
+    result: Option<Json>,
+    error: Option<Raw<'_>>,
 ) -> Result<Message, Malformed> {
     let error = error.map(|raw| {
         serde_json::from_str::<RpcError>(raw.get())
@@ -352,7 +412,7 @@ fn classify_answer(
         }),
         (Some(id), Some(result), None) => Ok(Message::Response(Response {
             id,
-            result: Ok(result.to_owned()),
+            result: Ok(result),
         })),
         (Some(id), None, Some(Ok(error))) => Ok(Message::Response(Response {
             id,
@@ -390,23 +450,13 @@ fn not_an_object(text: &str) -> Malformed {
     }
 }
 
-fn bad_envelope(text: &str, error: &serde_json::Error) -> Malformed {
-    if !error.is_data() {
-        return Malformed::NotJson;
-    }
-    // Valid JSON up to here, of a wrong shape (a key given twice): the id may still be found.
+/// The id may still be found, if it is not that which is there twice.
+fn has_twice(text: &str, key: &str) -> Malformed {
+    let why = format!("it has the key `{key}` twice");
     match salvage(text.as_bytes(), text.as_bytes()) {
-        Some(Salvaged::Answer(id)) => Malformed::BadAnswer {
-            id,
-            why: error.to_string(),
-        },
-        Some(Salvaged::Request(id)) => Malformed::BadRequest {
-            id,
-            why: error.to_string(),
-        },
-        None => Malformed::NotAMessage {
-            why: error.to_string(),
-        },
+        Some(Salvaged::Answer(id)) => Malformed::BadAnswer { id, why },
+        Some(Salvaged::Request(id)) => Malformed::BadRequest { id, why },
+        None => Malformed::NotAMessage { why },
     }
 }
 
@@ -421,7 +471,7 @@ pub fn unbreak(text: &mut [u8]) {
 
 /// The params of a message that has none.
 pub fn empty_params() -> Json {
-    RawValue::from_string("{}".into()).expect("an empty object is JSON")
+    Json::from(Raw::parse("{}").expect("an empty object is JSON"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use std::sync::atomic::Ordering;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::Serialize;
-use serde_json::value::to_raw_value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -44,7 +43,6 @@ use crate::router::Dispatched;
 use crate::router::Method;
 use crate::router::Notice;
 use crate::router::Router;
-use crate::router::with_path;
 use inbound::Inbound;
 use pending::Pending;
 use pending::Waiting;
@@ -165,7 +163,7 @@ impl Peer {
     /// # Errors
     /// [`CallError::Encode`] when the params are not JSON.
     pub fn prepare<M: Method>(&self, params: &M::Params) -> Result<PreparedCall<M>, CallError> {
-        let params = to_raw_value(params).map_err(|error| CallError::Encode {
+        let params = M::write_params(params).map_err(|error| CallError::Encode {
             method: M::NAME,
             why: error.to_string(),
         })?;
@@ -190,7 +188,7 @@ impl Peer {
     /// # Errors
     /// [`CallError::NotSent`] when the link is over, [`CallError::TooLarge`] and [`CallError::Encode`] as for calls.
     pub async fn notify<N: Notice>(&self, params: &N::Params) -> Result<(), CallError> {
-        let params = to_raw_value(params).map_err(|error| CallError::Encode {
+        let params = Json::of(params).map_err(|error| CallError::Encode {
             method: N::NAME,
             why: error.to_string(),
         })?;
@@ -278,12 +276,10 @@ impl<M: Method> PreparedCall<M> {
     /// [`CallError`], by what the caller can do about it.
     pub async fn send(self) -> Result<M::Result, CallError> {
         let result = self.raw.send().await?;
-        serde_json::from_str(result.get())
-            .or_else(|_| with_path(result.get()))
-            .map_err(|why| CallError::Decode {
-                method: M::NAME,
-                why,
-            })
+        M::read_result(&result).map_err(|why| CallError::Decode {
+            method: M::NAME,
+            why,
+        })
     }
 }
 

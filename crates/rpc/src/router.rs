@@ -13,7 +13,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::to_raw_value;
 use tracing::debug;
 
 use crate::error::ErrorCode;
@@ -30,6 +29,38 @@ pub trait Method {
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What the handler answers.
     type Result: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Params as they are sent. A method that carries large values may know a way without copies.
+    ///
+    /// # Errors
+    /// When they are not JSON.
+    fn write_params(params: &Self::Params) -> Result<Json, serde_json::Error> {
+        Json::of(params)
+    }
+
+    /// Params from what arrived.
+    ///
+    /// # Errors
+    /// What does not fit, and where.
+    fn read_params(text: &Json) -> Result<Self::Params, String> {
+        read(text.get())
+    }
+
+    /// A result as it is sent.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    fn write_result(result: &Self::Result) -> Result<Json, serde_json::Error> {
+        Json::of(result)
+    }
+
+    /// A result from what arrived.
+    ///
+    /// # Errors
+    /// What does not fit, and where.
+    fn read_result(text: &Json) -> Result<Self::Result, String> {
+        read(text.get())
+    }
 }
 
 /// A notification: its name and the shape that travels. Made by [`notice!`](crate::notice).
@@ -205,8 +236,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         F: Fn(Call<S>, M::Params) -> Result<M::Result, RpcError> + Send + Sync + 'static,
     {
         let erased = move |call, params| {
-            let answer =
-                AssertUnwindSafe(|| to_json(&handler(call, parse::<M::Params>(&params)?)?));
+            let answer = AssertUnwindSafe(|| {
+                let params = M::read_params(&params).map_err(misfit)?;
+                written::<M>(&handler(call, params)?)
+            });
             std::panic::catch_unwind(answer).unwrap_or_else(|panic| Err(panicked(&*panic)))
         };
         self.table()
@@ -227,8 +260,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         let erased = move |call, params| {
             let handler = Arc::clone(&handler);
             caught(async move {
-                let params = parse::<M::Params>(&params)?;
-                to_json(&handler(call, params).await?)
+                let parsed = M::read_params(&params).map_err(misfit)?;
+                // What it does not hold is not needed any more.
+                drop(params);
+                written::<M>(&handler(call, parsed).await?)
             })
         };
         self.table()
@@ -262,7 +297,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self.table().notices.insert(
             N::NAME,
             Arc::new(move |call, params| {
-                handler(call, parse::<N::Params>(&params)?);
+                handler(call, read::<N::Params>(params.get()).map_err(misfit)?);
                 Ok(())
             }),
         );
@@ -347,27 +382,27 @@ fn caught(answer: impl Future<Output = Answer> + Send + 'static) -> BoxFuture<'s
         .boxed()
 }
 
-fn to_json(result: &impl Serialize) -> Answer {
-    to_raw_value(result)
+fn written<M: Method>(result: &M::Result) -> Answer {
+    M::write_result(result)
         .map_err(|error| RpcError::internal(format!("the result is not JSON: {error}")))
 }
 
-/// Reads params; where they do not fit, reads them again with the path of the offending field.
-fn parse<P: DeserializeOwned>(params: &Json) -> Result<P, RpcError> {
-    serde_json::from_str(params.get())
-        .or_else(|_| with_path(params.get()))
-        .map_err(|why| {
-            RpcError::new(
-                ErrorCode::INVALID_PARAMS,
-                format!("the params do not fit: {why}"),
-            )
-        })
+fn misfit(why: String) -> RpcError {
+    RpcError::new(
+        ErrorCode::INVALID_PARAMS,
+        format!("the params do not fit: {why}"),
+    )
 }
 
-/// Reads JSON with errors that name the path of the offending field.
-pub(crate) fn with_path<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let deserializer = &mut serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(deserializer).map_err(|error| error.to_string())
+/// Reads JSON; where it does not fit, reads it again for the path of the offending field.
+///
+/// # Errors
+/// What does not fit, and where.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).or_else(|_| {
+        let deserializer = &mut serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(deserializer).map_err(|error| error.to_string())
+    })
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> RpcError {

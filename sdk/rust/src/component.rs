@@ -1,5 +1,6 @@
 //! One component: its schemas, and a typed function behind a form that knows no types.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Component {
         let run = move |context: Context, input: Value| {
             let (function, path) = (Arc::clone(&function), Arc::clone(&path));
             async move {
-                let input = read_input(&path, &input)?;
+                let input = read_input(&path, input)?;
                 finish(function(context, input).await)
             }
             .boxed()
@@ -68,8 +69,12 @@ impl Component {
     }
 }
 
-/// Reads a component's input; a misfit names the place by a JSON pointer.
-fn read_input<I: DeserializeOwned>(component: &str, input: &Value) -> Result<I, RpcError> {
+/// Reads a component's input; a misfit names the place by a JSON pointer. A component that takes any value gets it as it came.
+fn read_input<I: DeserializeOwned + 'static>(component: &str, input: Value) -> Result<I, RpcError> {
+    let input = match recast::<Value, I>(input) {
+        Ok(input) => return Ok(input),
+        Err(input) => input,
+    };
     let deserializer = &mut serde_json::Deserializer::from_str(input.as_text());
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -83,6 +88,16 @@ fn read_input<I: DeserializeOwned>(component: &str, input: &Value) -> Result<I, 
             "violations": [{ "pointer": pointer, "message": message }],
         }))
     })
+}
+
+/// What has another type's name as well, as that type.
+pub(crate) fn recast<T: 'static, U: 'static>(it: T) -> Result<U, T> {
+    let mut it = Some(it);
+    let recast = (&mut it as &mut dyn Any).downcast_mut::<Option<U>>();
+    match recast.and_then(Option::take) {
+        Some(recast) => Ok(recast),
+        None => Err(it.expect("it was not taken")),
+    }
 }
 
 /// A path as a JSON pointer (RFC 6901).

@@ -12,6 +12,8 @@ use stepflow_protocol::error::rpc_error;
 use stepflow_rpc::CallError;
 use stepflow_rpc::RpcError;
 
+use crate::component::recast;
+
 /// How a component ends when it has no result.
 ///
 /// Every error of another kind becomes one by `?`: its message, and those of its sources, become the step's. The errors of call
@@ -104,9 +106,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A component's outcome as the protocol says it.
-pub(crate) fn finish<O: Serialize>(outcome: Result<O, Error>) -> Result<ExecuteResult, RpcError> {
+pub(crate) fn finish<O: Serialize + 'static>(
+    outcome: Result<O, Error>,
+) -> Result<ExecuteResult, RpcError> {
     match outcome {
-        Ok(output) => Value::from_serialize(&output)
+        Ok(output) => recast::<O, Value>(output)
+            .or_else(|output| Value::from_serialize(&output))
             .map(ExecuteResult::Output)
             .map_err(|error| {
                 rpc_error(

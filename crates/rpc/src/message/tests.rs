@@ -98,6 +98,23 @@ fn a_message_is_what_its_shape_says() {
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":""}}"#,
             "unattributed -32700",
         ),
+        (
+            r#"{"jsonrpc":"2.0","\u0069d":1,"method":"m"}"#,
+            "request Number(1) m {}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"\u0069d":1,"method":"m"}"#,
+            "bad request Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"params":null,"params":null,"method":"m"}"#,
+            "bad request Number(1)",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","\ud800":1}"#,
+            "not json",
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"m"}}"#, "not json"),
         (r#"{"level":"info"}"#, "not a message"),
         (
             r#"[{"jsonrpc":"2.0","id":1,"method":"m"}]"#,
@@ -144,6 +161,19 @@ fn nesting_that_no_tree_could_hold_passes_through() {
     assert_eq!(response.result.unwrap().get(), deep);
 }
 
+#[test]
+fn a_large_text_is_shared_with_what_is_in_it() {
+    let params = format!("[\"{}\"]", "x".repeat(100_000));
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+    let text = Arc::new(text);
+    let Ok(Message::Request(request)) = Message::decode_shared(&text) else {
+        panic!("a request")
+    };
+    assert_eq!(request.params.get(), params);
+    assert_eq!(request.params.get().as_ptr(), text[46..].as_ptr());
+    assert_eq!(Arc::strong_count(&text), 2);
+}
+
 fn any_id() -> impl Strategy<Value = Id> {
     prop_oneof![
         any::<i64>().prop_map(Id::Number),
@@ -154,7 +184,7 @@ fn any_id() -> impl Strategy<Value = Id> {
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_the_same(id in any_id(), method in ".*", text in ".*") {
-        let params = serde_json::value::to_raw_value(&[&text]).unwrap();
+        let params = Json::of(&[&text]).unwrap();
         let message = Message::Request(Request { id: id.clone(), method: method.clone().into(), params });
         let mut bytes = Vec::new();
         message.encode(&mut bytes);

@@ -8,7 +8,6 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use serde_json::value::to_raw_value;
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -148,7 +147,7 @@ impl Drop for Waiting {
             id: self.id.clone(),
             reason: None,
         };
-        let params = to_raw_value(&params).expect("an id and a text are JSON");
+        let params = Json::of(&params).expect("an id and a text are JSON");
         let cancel = Message::Notification(Notification {
             method: Cancel::NAME.into(),
             params,

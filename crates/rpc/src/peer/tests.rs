@@ -44,7 +44,7 @@ async fn next_request(far: &mut Link) -> Request {
 }
 
 fn answer(id: &Id, result: &str) -> Message {
-    let result = to_raw_value(result).unwrap();
+    let result = Json::of(result).unwrap();
     Message::Response(Response {
         id: id.clone(),
         result: Ok(result),
@@ -196,7 +196,7 @@ async fn a_cancelled_request_is_answered_once_and_its_handler_stops() {
     });
     let _server = connect(near, router);
     let request = |id: Id| {
-        let params = to_raw_value(&()).unwrap();
+        let params = Json::of(&()).unwrap();
         Message::Request(Request {
             id,
             method: "hang".into(),
@@ -207,7 +207,7 @@ async fn a_cancelled_request_is_answered_once_and_its_handler_stops() {
     let Message::Request(mut hang) = request(7.into()) else {
         unreachable!()
     };
-    hang.params = to_raw_value(&[(); 0]).unwrap();
+    hang.params = Json::of(&[(); 0]).unwrap();
     far.outgoing.send(Message::Request(hang), None).unwrap();
     let Message::Response(refused) = next(&mut far).await else {
         panic!("an answer")
@@ -215,7 +215,7 @@ async fn a_cancelled_request_is_answered_once_and_its_handler_stops() {
     assert_eq!(refused.result.unwrap_err().code, ErrorCode::INVALID_PARAMS);
     far.outgoing.send(request(8.into()), None).unwrap();
     started.notified().await;
-    let params = to_raw_value(&CancelParams {
+    let params = Json::of(&CancelParams {
         id: 8.into(),
         reason: Some("why not".into()),
     })
@@ -258,7 +258,7 @@ async fn errors_of_handlers_cost_their_own_call_only() {
         panic!("an error")
     };
     assert_eq!(unknown.code, ErrorCode::METHOD_NOT_FOUND);
-    let raw = peer.prepare_raw("echo", to_raw_value(&[1]).unwrap());
+    let raw = peer.prepare_raw("echo", Json::of(&[1]).unwrap());
     let Err(CallError::Remote(params)) = raw.send().await else {
         panic!("an error")
     };
@@ -282,7 +282,7 @@ async fn more_requests_than_the_limit_are_answered_busy() {
         .concurrency(2);
     let _server = connect(near, router);
     for id in 0..3 {
-        let params = to_raw_value(&()).unwrap();
+        let params = Json::of(&()).unwrap();
         let request = Request {
             id: Id::Number(id),
             method: "hang".into(),
@@ -307,7 +307,7 @@ async fn one_id_in_use_twice_gets_one_handler() {
         Router::new(()).method::<Hang, _, _>(|_, ()| std::future::pending()),
     );
     for _ in 0..2 {
-        let params = to_raw_value(&()).unwrap();
+        let params = Json::of(&()).unwrap();
         let request = Request {
             id: 1.into(),
             method: "hang".into(),

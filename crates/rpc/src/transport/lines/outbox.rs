@@ -255,9 +255,10 @@ async fn write_piece<W: AsyncWrite + Send + Unpin>(
             let size = message.size();
             let (head, body, tail) = message.parts();
             output.write_all(&head).await?;
-            write_unbroken(output, body.as_bytes()).await?;
-            output.write_all(tail.as_bytes()).await?;
-            output.write_all(b"\n").await?;
+            for piece in body.pieces() {
+                write_unbroken(output, piece.as_bytes()).await?;
+            }
+            output.write_all(&[tail.as_bytes(), b"\n"].concat()).await?;
             Ok(size)
         }
     }
@@ -267,11 +268,15 @@ async fn write_unbroken<W: AsyncWrite + Send + Unpin>(
     output: &mut W,
     body: &[u8],
 ) -> io::Result<()> {
-    let mut rest = body;
-    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
-        output.write_all(&rest[..at]).await?;
-        output.write_all(b" ").await?;
-        rest = &rest[at + 1..];
+    // In portions, so that the writing does not wait for the search, and finds what it writes where the search has put it.
+    for portion in body.chunks(LARGE_BYTES) {
+        let mut rest = portion;
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            output.write_all(&rest[..at]).await?;
+            output.write_all(b" ").await?;
+            rest = &rest[at + 1..];
+        }
+        output.write_all(rest).await?;
     }
-    output.write_all(rest).await
+    Ok(())
 }

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Buf;
-use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 
@@ -19,8 +17,10 @@ use crate::message::Message;
 use crate::message::Salvaged;
 use crate::message::salvage;
 
-/// How much is asked of the stream at once.
+/// How much is asked of the stream at least.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// A message of this size is not copied out of the buffer: it takes the buffer along.
+const LARGE_BYTES: usize = CHUNK_BYTES;
 /// How much of a line that is no message is shown.
 const NOISE_BYTES: usize = 1024;
 /// The byte order mark that some programs put before their first line.
@@ -31,8 +31,10 @@ const MESSAGE_STARTS: [&[u8]; 2] = [b"{\"jsonrpc\":", b"{\"id\":"];
 /// Reads messages from a byte stream.
 pub struct LineReader<R> {
     input: R,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no line break.
+    buffer: Vec<u8>,
+    /// Where in the buffer the line begins that is looked at; what stands before was taken.
+    start: usize,
+    /// Up to where in the buffer the line is known not to end.
     scanned: usize,
     limit: usize,
     skipping: Option<Skipping>,
@@ -45,7 +47,7 @@ pub struct LineReader<R> {
 impl<R> fmt::Debug for LineReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LineReader")
-            .field("buffered", &self.buffer.len())
+            .field("buffered", &(self.buffer.len() - self.start))
             .finish_non_exhaustive()
     }
 }
@@ -61,7 +63,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     pub fn new(input: R, limit: usize, noise: Arc<dyn Noise>) -> Self {
         LineReader {
             input,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
+            start: 0,
             scanned: 0,
             limit,
             skipping: None,
@@ -80,19 +83,41 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             if self.at_end {
                 return Arrival::Ended(Closed::ByPeer);
             }
-            // A long line doubles the buffer, so that it is copied a bounded number of times.
-            self.buffer.reserve(
-                self.buffer
-                    .len()
-                    .max(CHUNK_BYTES)
-                    .min(self.limit.max(CHUNK_BYTES)),
-            );
+            self.make_room();
             match self.input.read_buf(&mut self.buffer).await {
                 Ok(0) => self.at_end = true,
                 Ok(_) => {}
                 Err(error) => return Arrival::Ended(error.into()),
             }
         }
+    }
+
+    /// What of the buffer was not taken yet.
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    fn make_room(&mut self) {
+        if self.start == self.buffer.len() {
+            self.empty_buffer();
+        }
+        if self.buffer.capacity() - self.buffer.len() >= CHUNK_BYTES / 2 {
+            return;
+        }
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        // Doubles where a line is long. The system moves large buffers without copying them.
+        self.buffer.reserve(CHUNK_BYTES);
+    }
+
+    /// After a large line the buffer is as large: it goes back.
+    fn empty_buffer(&mut self) {
+        if self.buffer.capacity() > 4 * CHUNK_BYTES {
+            self.buffer = Vec::new();
+        }
+        self.buffer.clear();
+        (self.start, self.scanned) = (0, 0);
     }
 
     /// Takes lines from the buffer until one is worth telling.
@@ -106,29 +131,59 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 self.skip_if_over_limit();
                 return if self.at_end { self.take_last() } else { None };
             };
-            let line = self.buffer.split_to(self.scanned + at);
-            self.buffer.advance(1);
-            self.scanned = 0;
-            let arrival = match self.skipping.take() {
-                Some(skipping) => {
-                    Some(self.oversized(&skipping.head, &line, skipping.dropped + line.len()))
-                }
-                None if line.len() > self.limit => {
-                    Some(self.oversized(edge_start(&line), &line, line.len()))
-                }
-                None => self.decode(&line),
-            };
+            let arrival = self.take_line(self.scanned + at);
             if arrival.is_some() {
-                self.give_back_memory();
                 return arrival;
             }
         }
     }
 
+    /// Takes the line that ends at this place in the buffer.
+    fn take_line(&mut self, end: usize) -> Option<Arrival> {
+        let (size, limit) = (end - self.start, self.limit);
+        if size >= LARGE_BYTES && size <= limit && self.skipping.is_none() {
+            let line = self.take_large(end);
+            return self.decode_large(line);
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let line = &buffer[self.start..end];
+        let arrival = match self.skipping.take() {
+            Some(skipping) => Some(oversized(
+                &skipping.head,
+                line,
+                skipping.dropped + size,
+                limit,
+            )),
+            None if size > limit => Some(oversized(edge_start(line), line, size, limit)),
+            None => self.decode(line),
+        };
+        self.buffer = buffer;
+        self.start = end + 1;
+        self.scanned = end + 1;
+        arrival
+    }
+
+    /// The line with the buffer it stands in; what came after it is copied. Where that is the larger, the line is.
+    fn take_large(&mut self, end: usize) -> Vec<u8> {
+        let after = self.buffer.get(end + 1..).unwrap_or_default();
+        if after.len() > end - self.start {
+            let line = self.buffer[self.start..end].to_vec();
+            (self.start, self.scanned) = (end + 1, end + 1);
+            return line;
+        }
+        let after = after.to_vec();
+        let mut line = std::mem::replace(&mut self.buffer, after);
+        line.truncate(end);
+        line.drain(..self.start);
+        (self.start, self.scanned) = (0, 0);
+        line
+    }
+
     /// The bytes after the last line break, when nothing more comes: a last message without one is taken.
     fn take_last(&mut self) -> Option<Arrival> {
-        let rest = self.buffer.split();
-        self.scanned = 0;
+        let mut rest = std::mem::take(&mut self.buffer);
+        rest.drain(..self.start);
+        (self.start, self.scanned) = (0, 0);
         if rest.is_empty() || self.skipping.take().is_some() {
             return None;
         }
@@ -141,11 +196,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 
     fn skip_if_over_limit(&mut self) {
         if self.skipping.is_none() {
-            if self.buffer.len() <= self.limit {
+            if self.rest().len() <= self.limit {
                 return;
             }
             self.skipping = Some(Skipping {
-                head: edge_start(&self.buffer).to_vec(),
+                head: edge_start(self.rest()).to_vec(),
                 dropped: 0,
             });
         }
@@ -153,30 +208,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             return;
         };
         // Only the last bytes are worth keeping: the id may be there.
-        let excess = self.buffer.len().saturating_sub(EDGE_BYTES);
-        self.buffer = BytesMut::from(&self.buffer[excess..]);
-        self.scanned = self.buffer.len();
-        skipping.dropped += excess;
-    }
-
-    /// After a large line the buffer is as large: it goes back unless more of the kind is there already.
-    fn give_back_memory(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 4 * CHUNK_BYTES {
-            self.buffer = BytesMut::new();
-        }
-    }
-
-    fn oversized(&self, head: &[u8], line: &[u8], size: usize) -> Arrival {
-        let limit = self.limit;
-        match salvage(head, edge_end(line)) {
-            Some(Salvaged::Answer(id)) => Arrival::Lost {
-                id,
-                lost: Lost::Oversized { size, limit },
-            },
-            Some(Salvaged::Request(id)) => Arrival::Oversized { id, size, limit },
-            // Somebody waits for this and cannot be named: only ending the link tells them.
-            None => Arrival::Ended(Closed::Oversized { limit }),
-        }
+        let line = &self.buffer[self.start..];
+        let kept = edge_end(line).to_vec();
+        skipping.dropped += line.len() - kept.len();
+        self.buffer = kept;
+        (self.start, self.scanned) = (0, self.buffer.len());
     }
 
     fn decode(&mut self, line: &[u8]) -> Option<Arrival> {
@@ -199,6 +235,21 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
+    /// The same of a line that is a buffer of its own, which its parts will share.
+    fn decode_large(&mut self, line: Vec<u8>) -> Option<Arrival> {
+        if line.starts_with(BYTE_ORDER_MARK) {
+            return self.decode(&line);
+        }
+        let line = match String::from_utf8(line) {
+            Ok(line) => Arc::new(line),
+            Err(error) => return self.decode(error.as_bytes()),
+        };
+        match Message::decode_shared(&line) {
+            Ok(message) => Some(Arrival::Message(message)),
+            Err(_) => self.decode(line.as_bytes()),
+        }
+    }
+
     /// A line that is not JSON: a message behind printed text, an answer that can be named though not read, or noise.
     fn rescue(&mut self, line: &[u8]) -> Option<Arrival> {
         let Some((at, message)) = glued(line) else {
@@ -215,6 +266,19 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         self.noise.heard(&String::from_utf8_lossy(
             &line[..line.len().min(NOISE_BYTES)],
         ));
+    }
+}
+
+/// A line over the limit, by what its ends tell.
+fn oversized(head: &[u8], line: &[u8], size: usize, limit: usize) -> Arrival {
+    match salvage(head, edge_end(line)) {
+        Some(Salvaged::Answer(id)) => Arrival::Lost {
+            id,
+            lost: Lost::Oversized { size, limit },
+        },
+        Some(Salvaged::Request(id)) => Arrival::Oversized { id, size, limit },
+        // Somebody waits for this and cannot be named: only ending the link tells them.
+        None => Arrival::Ended(Closed::Oversized { limit }),
     }
 }
 

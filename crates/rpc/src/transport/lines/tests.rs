@@ -156,6 +156,55 @@ async fn bytes_that_are_no_text_cost_their_line_and_fail_the_call_they_name() {
 }
 
 #[tokio::test]
+async fn lines_of_any_size_follow_each_other() {
+    let sizes = [
+        1, 70_000, 100_000, 2, 300_000, 65_536, 3, 65_535, 5_000_000, 4,
+    ];
+    let mut bytes = String::from("noise\n");
+    for size in sizes {
+        bytes += &format!("{{\"id\":{size},\"result\":\"{}\"}}\r\n", "x".repeat(size));
+    }
+    let expected: Vec<_> = sizes.iter().map(|size| format!("answer {size}")).collect();
+    for step in [1000, 64 * 1024, 10_000_000] {
+        let (arrivals, heard) = read_all(bytes.as_bytes(), step, 10_000_000).await;
+        assert_eq!(arrivals, expected, "in steps of {step}");
+        assert_eq!(heard, ["noise"]);
+    }
+}
+
+#[tokio::test]
+async fn a_large_line_that_is_no_message_is_treated_as_a_small_one() {
+    let long = "x".repeat(100_000);
+    let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"";
+    let bytes = [
+        long.as_bytes(),
+        b"\n\xEF\xBB\xBF{\"id\":2,\"result\":\"",
+        long.as_bytes(),
+        b"\"}\n{\"id\":3,\"result\":\"\xFF",
+        long.as_bytes(),
+        b"\"}\n",
+        long.as_bytes(),
+        answer.as_bytes(),
+        long.as_bytes(),
+        b"\"}\n[\"",
+        long.as_bytes(),
+        b"\"]\n",
+    ];
+    let (arrivals, heard) = read_all(&bytes.concat(), 64 * 1024, 1_000_000).await;
+    assert_eq!(
+        arrivals,
+        ["answer 2", "lost 3", "answer 1", "not a message"]
+    );
+    assert_eq!(
+        heard.len(),
+        4,
+        "what is shown is cut: {:.2000}",
+        heard.concat()
+    );
+    assert!(heard.iter().all(|line| line.len() <= 1100));
+}
+
+#[tokio::test]
 async fn a_line_over_the_limit_costs_its_own_call() {
     let long = "x".repeat(200_000);
     let bytes = format!(
@@ -211,7 +260,7 @@ async fn line_breaks_inside_params_do_not_break_the_line() {
     let link = link(input, output, &Options::default());
     for size in [10, 100_000] {
         let params = format!("{{\r\n \"a\": \"{}\"\n}}", "x".repeat(size));
-        let params = serde_json::value::RawValue::from_string(params).unwrap();
+        let params = stepflow_json::Json::parse(&params).unwrap();
         let message = Message::Notification(crate::Notification {
             method: "m".into(),
             params,
