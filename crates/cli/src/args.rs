@@ -2,6 +2,7 @@
 
 mod inspect;
 mod run;
+mod test;
 
 use std::path::PathBuf;
 
@@ -19,12 +20,15 @@ pub use inspect::Session;
 pub use run::OverrideArgs;
 pub use run::Run;
 pub use run::VariableArgs;
+pub use test::Test;
+pub use test::TestFormat;
 
 const EXAMPLES: &str = "\
 Examples:
   stepflow run flow.yaml --input-json '{\"name\": \"Ada\"}'    run a flow with an input
   cat input.json | stepflow run flow.yaml | jq .result       the same in a pipe
   stepflow validate flow.yaml                                find mistakes without running anything
+  stepflow test flows/                                       run the tests that stand in flows
   stepflow list-components                                   what flows can use here
   stepflow call /python/add '{\"a\": 1, \"b\": 2}'               run one component
   stepflow inspect -- python my_server.py                    look at a component server, without a config
@@ -96,6 +100,7 @@ pub enum LogFormat {
 pub enum Command {
     Run(Box<Run>),
     Validate(Validate),
+    Test(Test),
     ListComponents(ListComponents),
     Call(Call),
     Inspect(Box<Inspect>),

@@ -4,6 +4,7 @@ mod call;
 mod inspect;
 mod list_components;
 mod run;
+mod test;
 mod validate;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
     match command {
         Command::Run(args) => run::run(*args, context).await,
         Command::Validate(args) => validate::validate(&args, context),
+        Command::Test(args) => test::test(&args, context).await,
         Command::ListComponents(args) => list_components::list_components(&args, context).await,
         Command::Call(args) => call::call(args, context).await,
         Command::Inspect(args) => inspect::inspect(*args, context).await,

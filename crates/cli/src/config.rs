@@ -11,9 +11,13 @@ mod substitute;
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use stepflow_components::Options;
 use stepflow_components::options::LoadFile;
+use stepflow_flow::diagnostic::Diagnostics;
+use stepflow_flow::document;
+use stepflow_flow::document::Node;
 use stepflow_flow::document::Source;
 
 use crate::environment::Environment;
@@ -44,6 +48,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    fn set_file(&mut self, path: &Path) {
+        if let Some(config) = &mut self.config {
+            config.file = Some(path.to_owned());
+        }
+    }
+
     /// The config and what else was found, or all of that as an error.
     pub fn into_config(self) -> Result<(Config, Option<Found>), CliError> {
         match (self.config, self.found) {
@@ -69,6 +79,42 @@ pub fn load(
         Some(named) => Some(named.to_owned()),
         None => discover::find(flow)?,
     };
+    load_file(path, environment, secrets, |_| {})
+}
+
+/// The config that a flow is tested with: the one that its tests bring, else `stepflow-config.test.yml` beside it, else the
+/// usual one. `prepare` may change the document before it is read.
+pub fn load_for_test(
+    named: Option<&Path>,
+    flow: &Path,
+    inline: Option<(&Arc<Source>, &Node)>,
+    environment: &Environment,
+    secrets: &Secrets,
+    prepare: impl FnOnce(&mut Node),
+) -> Result<Loaded, CliError> {
+    if let (None, Some((source, node))) = (named, inline) {
+        let mut node = node.clone();
+        prepare(&mut node);
+        let folder = environment.folder.join(flow);
+        let folder = folder.parent().unwrap_or(&environment.folder);
+        let diagnostics = Diagnostics::new(source);
+        let mut loaded = read::read(Some(node), diagnostics, folder, environment, secrets);
+        loaded.set_file(flow);
+        return Ok(loaded);
+    }
+    let path = match named {
+        Some(named) => Some(named.to_owned()),
+        None => discover::find_for_test(flow)?,
+    };
+    load_file(path, environment, secrets, prepare)
+}
+
+fn load_file(
+    path: Option<PathBuf>,
+    environment: &Environment,
+    secrets: &Secrets,
+    prepare: impl FnOnce(&mut Node),
+) -> Result<Loaded, CliError> {
     let Some(path) = path else {
         return Ok(Loaded {
             config: Some(Config::without_file(environment)),
@@ -80,12 +126,24 @@ pub fn load(
     let source = Source::new(&path.display().to_string(), text);
     let folder = environment.folder.join(&path);
     let folder = folder.parent().unwrap_or(&environment.folder);
-    let mut loaded = read::read(&source, folder, environment, secrets);
-    loaded
-        .config
-        .iter_mut()
-        .for_each(|config| config.file = Some(path.clone()));
+    let mut loaded = read_text(&source, folder, environment, secrets, prepare);
+    loaded.set_file(&path);
     Ok(loaded)
+}
+
+fn read_text(
+    source: &Arc<Source>,
+    folder: &Path,
+    environment: &Environment,
+    secrets: &Secrets,
+    prepare: impl FnOnce(&mut Node),
+) -> Loaded {
+    let mut diagnostics = Diagnostics::new(source);
+    let mut node = document::read(source, &mut diagnostics);
+    if let Some(node) = &mut node {
+        prepare(node);
+    }
+    read::read(node, diagnostics, folder, environment, secrets)
 }
 
 impl Config {

@@ -261,7 +261,8 @@ fn with_environment(
     Ok(Value::object(all))
 }
 
-fn remember_secrets(plan: &Plan, given: &Value, secrets: &Secrets) {
+/// Remembers the values of secret variables, so that they are shown nowhere.
+pub fn remember_secrets(plan: &Plan, given: &Value, secrets: &Secrets) {
     let declared = plan
         .variables()
         .into_iter()

@@ -12,6 +12,25 @@ pub fn compact(json: &str) -> String {
     out
 }
 
+/// On one line, with a space where people put one; as YAML it is the same data.
+pub fn one_line(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + json.len() / 4);
+    let mut last = "";
+    for token in tokens(json) {
+        let is_apart = match (last, token) {
+            ("", _) | ("{", "}") => false,
+            ("{" | "," | ":", _) | (_, "}") => true,
+            _ => false,
+        };
+        if is_apart {
+            out.push(' ');
+        }
+        out.push_str(token);
+        last = token;
+    }
+    out
+}
+
 /// With a line for each item and key, indented by two.
 pub fn indented(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
@@ -79,6 +98,17 @@ fn string_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_some_air() {
+        let check = |json: &str, expected: &str| assert_eq!(one_line(json), expected);
+        check("[ ]", "[]");
+        check("{ }", "{}");
+        check(
+            r#"{"a":[1,{"b":{}}],"c":":,"}"#,
+            r#"{ "a": [1, { "b": {} }], "c": ":," }"#,
+        );
+    }
 
     #[test]
     fn layout_changes_and_tokens_do_not() {

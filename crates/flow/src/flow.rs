@@ -16,9 +16,11 @@ use crate::value::Value;
 mod component;
 mod read;
 mod read_step;
+mod suite;
 
 pub use component::normalize as normalize_component;
 pub use read_step::read_backoff;
+pub use suite::{Case, Expected, HealthCheck, Server, Suite};
 
 /// A flow that could be read. Whether it can be run is for [`crate::plan::Plan::compile`] to say.
 #[derive(Clone, Debug)]
@@ -47,8 +49,8 @@ pub struct Flow {
     pub output_span: Span,
     /// Inputs to try it with.
     pub examples: Vec<Example>,
-    /// Its tests, read by the test command.
-    pub test: Option<Node>,
+    /// Its tests.
+    pub test: Option<Suite>,
     /// Whatever its author noted.
     pub metadata: Option<Value>,
 }

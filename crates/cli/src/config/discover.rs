@@ -13,19 +13,31 @@ const NAMES: &[&str] = &[
     "stepflow_config.yaml",
 ];
 
+/// What a config for tests alone may be called.
+const NAMES_FOR_TEST: &[&str] = &["stepflow-config.test.yml", "stepflow-config.test.yaml"];
+
+/// The config for tests beside the flow, else the usual one.
+pub fn find_for_test(flow: &Path) -> Result<Option<PathBuf>, CliError> {
+    let folder = flow.parent().unwrap_or(Path::new(""));
+    match find_in(folder, NAMES_FOR_TEST)? {
+        Some(found) => Ok(Some(found)),
+        None => find(Some(flow)),
+    }
+}
+
 /// The config beside the flow, else the one in the current folder.
 pub fn find(flow: Option<&Path>) -> Result<Option<PathBuf>, CliError> {
     let beside = flow.map(|flow| flow.parent().unwrap_or(Path::new("")));
     if let Some(folder) = beside
-        && let Some(found) = find_in(folder)?
+        && let Some(found) = find_in(folder, NAMES)?
     {
         return Ok(Some(found));
     }
-    find_in(Path::new(""))
+    find_in(Path::new(""), NAMES)
 }
 
-fn find_in(folder: &Path) -> Result<Option<PathBuf>, CliError> {
-    let mut found = NAMES
+fn find_in(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>, CliError> {
+    let mut found = names
         .iter()
         .map(|name| folder.join(name))
         .filter(|path| path.is_file());

@@ -16,11 +16,9 @@ use stepflow_engine::retry::Retry;
 use stepflow_flow::diagnostic::Code;
 use stepflow_flow::diagnostic::Diagnostic;
 use stepflow_flow::diagnostic::Diagnostics;
-use stepflow_flow::document;
 use stepflow_flow::document::Fields;
 use stepflow_flow::document::Kind;
 use stepflow_flow::document::Node;
-use stepflow_flow::document::Source;
 use stepflow_flow::document::Span;
 use stepflow_flow::flow::read_backoff;
 use stepflow_flow::path::Segment;
@@ -35,29 +33,30 @@ use crate::environment::is_safe;
 use crate::report::Found;
 use crate::secrets::Secrets;
 
-/// Reads a config; `folder` is where its relative paths start.
+/// Reads a config from its document, if there is one; `folder` is where its relative paths start.
 pub fn read(
-    source: &Arc<Source>,
+    node: Option<Node>,
+    diagnostics: Diagnostics,
     folder: &Path,
     environment: &Environment,
     secrets: &Secrets,
 ) -> Loaded {
+    let source = Arc::clone(diagnostics.source());
     let mut reader = Reader {
         environment,
         secrets: secrets.clone(),
         folder: folder.to_owned(),
-        diagnostics: Diagnostics::new(source),
+        diagnostics,
         substituted: HashMap::new(),
         refused: HashSet::new(),
     };
-    let node = document::read(source, &mut reader.diagnostics);
     let config = node.map(|mut node| {
         reader.substitute(&mut node, secrets);
         reader.config(&node)
     });
     let config = config.filter(|_| !reader.diagnostics.has_errors());
     let found = Found {
-        source: Arc::clone(source),
+        source,
         diagnostics: reader.into_diagnostics(),
     };
     Loaded {

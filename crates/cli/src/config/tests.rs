@@ -14,7 +14,7 @@ use stepflow_flow::outcome::Outcome;
 
 use super::Config;
 use super::Loaded;
-use super::read;
+use super::read_text;
 use crate::environment::Environment;
 use crate::secrets::Secrets;
 
@@ -40,7 +40,13 @@ fn environment() -> Environment {
 fn load(text: &str) -> (Loaded, Secrets) {
     let secrets = Secrets::default();
     let source = Source::new("c.yml", text);
-    let loaded = read::read(&source, Path::new("/conf"), &environment(), &secrets);
+    let loaded = read_text(
+        &source,
+        Path::new("/conf"),
+        &environment(),
+        &secrets,
+        |_| {},
+    );
     (loaded, secrets)
 }
 
@@ -255,7 +261,13 @@ fn a_value_cannot_change_the_structure() {
         "c.yml",
         "plugins: { p: { type: stepflow, command: \"${EVIL}\" } }",
     );
-    let loaded = read::read(&source, Path::new("/"), &around, &Secrets::default());
+    let loaded = read_text(
+        &source,
+        Path::new("/"),
+        &around,
+        &Secrets::default(),
+        |_| {},
+    );
     let config = loaded.config.unwrap();
     let Some(Plugin::Stdio(child)) = config.components.plugins.get("p") else {
         panic!("{config:?}")

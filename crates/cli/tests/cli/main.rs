@@ -5,6 +5,7 @@
 
 mod configs;
 mod exit_codes;
+mod flow_tests;
 mod inputs;
 mod overrides;
 mod reports;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{DeclaredVariable, DeclaredVariables, Example, Flow, LocatedSchema, read_step};
+use super::{DeclaredVariable, DeclaredVariables, Example, Flow, LocatedSchema, read_step, suite};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Object};
 use crate::expression::{self, Expression};
@@ -52,7 +52,8 @@ pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow
         .iter()
         .filter_map(|node| example(node, diagnostics))
         .collect();
-    let test = fields.take("test").cloned();
+    let test = fields.take("test");
+    let test = test.and_then(|node| suite::read(node, &steps, diagnostics));
     let metadata = fields.take("metadata").map(Node::to_value);
     fields.finish(diagnostics);
     Some(Flow {

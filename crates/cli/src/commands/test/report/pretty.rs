@@ -1,0 +1,79 @@
+//! The report for people.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::reasons;
+use crate::commands::test::compare;
+use crate::commands::test::shown;
+use crate::commands::test::suite::Ran;
+use crate::commands::test::suite::RanCase;
+use crate::commands::test::suite::Verdict;
+
+/// One flow and its tests.
+pub fn suite(ran: &Ran, with_diff: bool) -> String {
+    if ran.cases.is_empty() && ran.problem.is_none() {
+        return String::new();
+    }
+    let mut text = format!("{}\n", shown(&ran.path));
+    for case in &ran.cases {
+        let word = match case.verdict {
+            Verdict::Passed => "ok     ",
+            Verdict::Failed => "FAILED ",
+            Verdict::Updated => "updated",
+        };
+        let _ = writeln!(
+            text,
+            "  {word} {} ({} ms)",
+            case.name,
+            case.took.as_millis()
+        );
+        if case.verdict == Verdict::Failed {
+            let why = match with_diff {
+                true => diff(case),
+                false => reasons(case).join("\n"),
+            };
+            write_indented(&mut text, &why);
+        }
+    }
+    if let Some(problem) = &ran.problem {
+        text.push_str("  FAILED  the flow cannot be tested\n");
+        write_indented(&mut text, problem);
+    }
+    text
+}
+
+fn diff(case: &RanCase) -> String {
+    let expected = case.expected.as_ref();
+    let actual = compare::actual_value(&case.outcome, expected);
+    match expected {
+        Some(expected) => compare::diff(&compare::expected_value(expected), &actual),
+        None => reasons(case).join("\n"),
+    }
+}
+
+fn write_indented(text: &mut String, lines: &str) {
+    for line in lines.trim_end().lines() {
+        let _ = writeln!(text, "          {line}");
+    }
+}
+
+/// The last lines.
+pub fn summary(report: &Report) -> String {
+    let mut counts = vec![format!("{} passed", report.count(&Verdict::Passed))];
+    let mut add = |count: usize, word: &str| {
+        if count > 0 {
+            counts.push(format!("{count} {word}"));
+        }
+    };
+    add(report.count(&Verdict::Failed), "failed");
+    add(report.count(&Verdict::Updated), "updated");
+    add(report.n_broken(), "of the flows could not be tested");
+    let without = report.suites.iter();
+    let without = without.filter(|suite| suite.known.is_empty() && suite.problem.is_none());
+    add(without.count(), "of the flows have no tests");
+    add(report.n_skipped, "of the files are no flows");
+    let flows = report.suites.len();
+    let s = if flows == 1 { "" } else { "s" };
+    format!("{flows} flow{s}: {}\n", counts.join(", "))
+}
