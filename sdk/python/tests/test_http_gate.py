@@ -345,6 +345,21 @@ def test_routes_of_ones_own_live_beside_the_protocols():
         server.stop()
 
 
+def test_a_route_before_the_protocols_is_served_first():
+    made = app()
+
+    @made.get("/health")
+    def health() -> str:
+        return "mine"
+
+    assert ask(made, None, method="GET", path="/health") == (200, {"status": "ok"})
+    first = app()
+    first.get("/health")(health)
+    first.router.routes.insert(0, first.router.routes.pop())
+    assert ask(first, None, method="GET", path="/health") == (200, "mine")
+    assert ask(first)[0] == 200
+
+
 def test_a_middleware_sees_the_protocols_requests():
     made = app()
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from http_runtime import BOTH, Events, Later, Session, call, served
+from runtime import PATIENCE
 from stepflow_sdk import Context, SyncContext
 from stepflow_sdk.transport.http.replay import EventLog
 
@@ -206,6 +207,26 @@ def test_more_calls_than_threads_wait_and_those_that_call_back_do_not_count():
         for it in asked:
             session.post(id=it["id"], result={"blob_id": "b"})
         assert all("result" in it.result() for it in called)
+
+
+def test_an_answer_does_not_wait_for_the_call_that_its_thread_runs_next():
+    begun, go = threading.Event(), threading.Semaphore(0)
+
+    def block(input):
+        begun.set()
+        assert go.acquire(timeout=PATIENCE)
+        return input
+
+    with served(block, max_threads=1) as server, Session(server) as session:
+        first = session.begin("/block", 1)
+        assert begun.wait(PATIENCE)
+        second = session.begin("/block", 2)
+        server.until(lambda: len(server.host.open) == 2)
+        go.release()
+        assert first.result()["result"]["output"] == 1
+        assert len(server.host.open) == 1
+        go.release()
+        assert second.result()["result"]["output"] == 2
 
 
 def test_a_call_that_is_cancelled_in_the_queue_never_begins():

@@ -91,7 +91,7 @@ class Peer:
         self._pending: dict[Id, Waiter] = {}
         self._running: dict[Id, Invocation] = {}
         self._answering: set[Invocation] = set()
-        self._closed: PeerClosed | None = None
+        self._is_closed = False
         self._drained: threading.Event | None = None
 
     # Frames from the other end
@@ -257,7 +257,7 @@ class Peer:
             error = _too_large(f"the {method} request", len(frame), self.send_limit)
             raise StepflowError(error.code, error.message, error.data)
         self._pending[id] = waiter
-        if self._closed is not None and self._pending.pop(id, None) is not None:
+        if self._is_closed and self._pending.pop(id, None) is not None:
             raise PeerClosed
         self.link.send(frame)
         return id
@@ -265,7 +265,7 @@ class Peer:
     def notify(self, method: str, params: Any) -> None:
         """Sends a notification that may be lost when the runtime does not keep up."""
         frame = message.request_frame(method, params)
-        if self._closed is None and len(frame) <= self.send_limit:
+        if not self._is_closed and len(frame) <= self.send_limit:
             self.link.send(frame, droppable=True)
 
     def forget(self, id: Id) -> None:
@@ -276,7 +276,7 @@ class Peer:
 
     def close(self) -> None:
         """Wakes everyone who waits for an answer that cannot come any more."""
-        self._closed = PeerClosed()
+        self._is_closed = True
         while self._pending:
             try:
                 _, waiter = self._pending.popitem()

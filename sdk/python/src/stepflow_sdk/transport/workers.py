@@ -9,7 +9,7 @@ import contextlib
 import threading
 import traceback
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from stepflow_sdk.errors import ErrorCode, StepflowError
@@ -41,11 +41,13 @@ class Workers:
     Args:
         max_threads: How many plain components run at once; those that wait for a call back do not count.
         loop: Runs what is asynchronous.
+        flush: Sees to it that answers that were put arrive.
     """
 
-    def __init__(self, max_threads: int, loop: EventLoop) -> None:
+    def __init__(self, max_threads: int, loop: EventLoop, flush: Callable[[], None]) -> None:
         self._max_threads = max_threads
         self._loop = loop
+        self._flush = flush
         self._lock = threading.Lock()
         self._n_running = 0
         self._backlog: deque[Job] = deque()
@@ -111,19 +113,25 @@ class Workers:
         invocation, put = job
         busy = StepflowError(ErrorCode.BUSY, f"no thread for this call: {error}")
         invocation.peer.answer(invocation, invocation.peer.error_frame(invocation.id, busy), put)
+        self._flush()
 
     def _work(self, worker: _Worker) -> None:
         while (job := worker.job) is not None:
             while job is not None:
                 self._run(*job)
                 job = self._next()
+                if job is not None:
+                    self._flush()
             if self._stopped or len(self._idle) >= self._max_threads:
+                self._flush()
                 return
             worker.job = None
             self._idle.append(worker)
             if self._stopped:
                 # It may have looked for idle threads before this was one.
                 self.stop()
+            # As late as can be: until it sleeps, this thread has the interpreter's lock, for which the loop would wait.
+            self._flush()
             worker.wake.acquire()
 
     def _run(self, invocation: Invocation, put: Put) -> None:

@@ -1,7 +1,7 @@
 """The FastAPI application that serves a component server.
 
-Owns what FastAPI has to know of us: one route and a lifespan. The route is plain ASGI, so that a message costs no more
-than it has to.
+Owns what FastAPI has to know of us: one route and a lifespan. The route is plain ASGI and served first, so that a message
+costs no more than it has to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def create_app(server: StepflowServer, options: HttpOptions) -> FastAPI:
             host.stop()
 
     # What FastAPI could document are not the protocol's routes, and the pages would be open to everyone.
-    app = FastAPI(
+    app = _App(
+        routes,
         title=server.implementation.name,
         version=server.implementation.version,
         lifespan=lifespan,
@@ -51,9 +52,34 @@ def create_app(server: StepflowServer, options: HttpOptions) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.stepflow = host
-    app.router.routes.append(_ProtocolRoute(routes))
     app.router.default = _not_found(routes, app.router.default)
     return app
+
+
+class _App(FastAPI):
+    """Serves the protocol's paths ahead of all that FastAPI does for other routes, which takes as long as a call."""
+
+    def __init__(self, routes: Routes, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._routes = routes
+        self._route = _ProtocolRoute(routes)
+        self.router.routes.append(self._route)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        if self.user_middleware or self.router.routes[0] is not self._route:
+            # Somebody wants to see every request first.
+            return stack
+        routes = self._routes
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            path = routes.path_of(scope) if scope["type"] == "http" else None
+            if path is None:
+                await stack(scope, receive, send)
+            else:
+                await routes.serve(path, scope, receive, send)
+
+        return serve
 
 
 class _ProtocolRoute(BaseRoute):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_sdk import message
 from stepflow_sdk.errors import ErrorCode
+from stepflow_sdk.transport.http.deadlines import Deadlines
 from stepflow_sdk.transport.http.gate import Refused
 
 if TYPE_CHECKING:
@@ -44,13 +45,18 @@ class Patience:
     """How long the parts of bodies are waited for: each for a while, and none once the server ends.
 
     Args:
+        loop: The one they are waited for on.
         seconds: How long a body may stand still.
         ending: Makes the refusal of those that are still coming when the server ends.
     """
 
-    def __init__(self, seconds: float, ending: Callable[[], Refused]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, ending: Callable[[], Refused]
+    ) -> None:
+        self._loop = loop
         self._seconds = seconds
         self._ending = ending
+        self._deadlines = Deadlines[_Wait](loop, seconds, _Wait.give_up)
         self._waits: set[_Wait] = set()
         self._is_over = False
 
@@ -70,8 +76,9 @@ class Patience:
             Refused: It did not come in time.
         """
         wait = _Wait()
-        seconds = 0 if self._is_over else self._seconds
-        timer = asyncio.get_running_loop().call_later(seconds, wait.give_up)
+        if self._is_over:
+            self._loop.call_soon(wait.give_up)
+        self._deadlines.begin(wait)
         self._waits.add(wait)
         try:
             return await receive()
@@ -80,19 +87,26 @@ class Patience:
                 raise
             raise (self._ending() if self._is_over else _stalled(self._seconds)) from None
         finally:
-            timer.cancel()
+            wait.end()
+            self._deadlines.end(wait)
             self._waits.discard(wait)
 
 
 class _Wait:
     """The running task's wait, which can be given up: there is no other way out of an ASGI server's `receive`."""
 
+    __slots__ = ("_is_given_up", "_task")
+
     def __init__(self) -> None:
         self._task = asyncio.current_task()
         self._is_given_up = False
 
+    def end(self) -> None:
+        """Notes that it is over: nobody gives it up any more."""
+        self._task = None
+
     def give_up(self) -> None:
-        """Ends the wait."""
+        """Ends the wait, unless it is over."""
         if self._task is not None and not self._is_given_up:
             self._is_given_up = True
             self._task.cancel()

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from stepflow_sdk.transport.workers import Workers
 
-__all__ = ["DirectLink", "Exchange", "wait_for_disconnect"]
+__all__ = ["WATCH_AFTER", "DirectLink", "Exchange", "wait_for_disconnect"]
 
-_WATCH_AFTER = 0.05
+WATCH_AFTER = 0.05
 """Whoever leaves sooner is noticed then; quick calls are spared the watching."""
 
 
@@ -32,10 +32,17 @@ class Exchange:
 
     Args:
         mailbox: The way to that task's loop.
+        receive: Tells when whoever sent the POST is gone.
         on_answer: Called on the loop when the answer is there; gets it where the POST is not there any more.
     """
 
-    def __init__(self, mailbox: Mailbox, on_answer: Callable[[bytes | None], None]) -> None:
+    __slots__ = (
+        "_mailbox", "_on_answer", "_receive", "_signal", "_watch", "answer", "began", "has_left", "told",
+    )  # fmt: skip
+
+    def __init__(
+        self, mailbox: Mailbox, receive: Receive, on_answer: Callable[[bytes | None], None]
+    ) -> None:
         self.answer: bytes | None = None
         """The answer, once it is there."""
         self.told: deque[bytes] = deque()
@@ -47,14 +54,14 @@ class Exchange:
         self._mailbox = mailbox
         self._on_answer = on_answer
         self._signal = Signal()
-        self._timer: asyncio.TimerHandle | None = None
+        self._receive = receive
         self._watch: asyncio.Task[None] | None = None
 
     # From any thread
 
     def put(self, frame: bytes) -> None:
-        """Hands over the answer."""
-        self._mailbox.post(self.settle, frame)
+        """Hands over the answer; the loop is woken by whoever runs components."""
+        self._mailbox.put(self.settle, frame)
 
     def tell(self, frame: bytes, *, droppable: bool) -> None:
         """Hands over a frame that comes before the answer."""
@@ -81,10 +88,10 @@ class Exchange:
         """Waits for something to do; returns whether there is, before the time was over."""
         return await self._signal.wait(seconds)
 
-    def watch(self, receive: Receive) -> None:
-        """Notices, from soon on, when whoever sent the POST leaves."""
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_WATCH_AFTER, self._start_watch, loop, receive)
+    def watch(self) -> None:
+        """Notices, from now on, when whoever sent the POST leaves."""
+        watching = wait_for_disconnect(self._receive, self.leave)
+        self._watch = asyncio.get_running_loop().create_task(watching)
 
     def leave(self) -> None:
         """Notes that whoever sent the POST is gone."""
@@ -93,13 +100,8 @@ class Exchange:
 
     def unwatch(self) -> None:
         """Ends the watching."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
-
-    def _start_watch(self, loop: asyncio.AbstractEventLoop, receive: Receive) -> None:
-        self._watch = loop.create_task(wait_for_disconnect(receive, self.leave))
 
 
 class DirectLink:

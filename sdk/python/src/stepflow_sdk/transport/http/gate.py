@@ -62,13 +62,15 @@ class Refused(Exception):
 class Head:
     """The parts of a request's head that count."""
 
-    __slots__ = ("headers", "instance", "is_loopback", "is_remote", "session_id")
+    __slots__ = ("headers", "host", "instance", "is_loopback", "is_remote", "session_id")
 
     def __init__(self, scope: Scope) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers = dict(pairs)
         if len(self.headers) < len(pairs):
             self.headers = _joined(pairs)
+        self.host = self.headers.get(b"host", b"").decode("latin-1").lower()
+        """The header Host, in lower case."""
         query = _query(scope["query_string"]) if scope["query_string"] else {}
         self.session_id = query.get(_SESSION)
         self.instance = self.headers.get(INSTANCE_HEADER) or query.get(_INSTANCE)
@@ -82,11 +84,6 @@ class Head:
         if self.session_id is not None:
             # From here on it appears in no log: those of ASGI servers show the query as it is now.
             scope["query_string"] = b"sessionId=(hidden)"
-
-    @property
-    def host(self) -> str:
-        """The header Host, in lower case."""
-        return self.headers.get(b"host", b"").decode("latin-1").lower()
 
     def is_exposed(self) -> bool:
         """Tells whether the sender may be another machine: by the connection, or by what a proxy here says of it.

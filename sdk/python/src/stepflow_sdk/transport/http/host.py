@@ -15,14 +15,17 @@ from stepflow_sdk.loop import EventLoop
 from stepflow_sdk.output import PrintCapture
 from stepflow_sdk.peer import Peer, uuid7
 from stepflow_sdk.transport.http.body import Patience
+from stepflow_sdk.transport.http.deadlines import Deadlines
 from stepflow_sdk.transport.http.ending import Ending
-from stepflow_sdk.transport.http.exchange import DirectLink, Exchange
+from stepflow_sdk.transport.http.exchange import WATCH_AFTER, DirectLink, Exchange
 from stepflow_sdk.transport.http.gate import Refused
 from stepflow_sdk.transport.http.mailbox import Mailbox, Signal
 from stepflow_sdk.transport.http.session import Session, Sessions
 from stepflow_sdk.transport.workers import Workers
 
 if TYPE_CHECKING:
+    from starlette.types import Receive
+
     from stepflow_sdk.invocation import Invocation
     from stepflow_sdk.message import Id
     from stepflow_sdk.server import StepflowServer
@@ -62,11 +65,15 @@ class Host:
         self._loop = loop
         self.is_draining = self._is_hurried = False
         self.mailbox = Mailbox(loop)
-        self._async_loop = EventLoop()
+        self._async_loop = EventLoop(self.mailbox.wake)
         threading.Thread(target=self._async_loop.run, name="stepflow-loop", daemon=True).start()
-        self.workers = Workers(self.server.max_threads, self._async_loop)
+        self.workers = Workers(self.server.max_threads, self._async_loop, self.mailbox.wake)
         self.sessions = Sessions(self._new_session, self.options.limits, loop)
-        self.patience = Patience(self.options.limits.body_idle, lambda: self._busy(503, _ENDING))
+        self.patience = Patience(
+            loop, self.options.limits.body_idle, lambda: self._busy(503, _ENDING)
+        )
+        self.watches = Deadlines[Exchange](loop, WATCH_AFTER, Exchange.watch)
+        """The calls whose senders will be watched, if they last."""
         self.open: dict[Exchange, Invocation] = {}
         """The calls that run or wait for their turn."""
         self.calls_back: dict[Id, BackChannel] = {}
@@ -140,13 +147,13 @@ class Host:
     def begin(self, exchange: Exchange, invocation: Invocation) -> None:
         """Has a call run; the exchange gets its answer."""
         self.open[exchange] = invocation
-        is_quick = invocation.component.settled
         exchange.began = time.perf_counter()
-        self.workers.submit(invocation, exchange.put)
-        if is_quick:
-            self.mailbox.linger(_QUICK)
+        if invocation.component.settled:
+            self.mailbox.linger(lambda: self.workers.submit(invocation, exchange.put), _QUICK)
+        else:
+            self.workers.submit(invocation, exchange.put)
 
-    def exchange(self, session: Session | None) -> Exchange:
+    def exchange(self, session: Session | None, receive: Receive) -> Exchange:
         """Returns what will bring a call's answer to its POST, or to its session where the POST is gone."""
 
         def on_answer(undelivered: bytes | None) -> None:
@@ -159,7 +166,7 @@ class Host:
             if undelivered is not None and session is not None:
                 session.push(undelivered)
 
-        exchange = Exchange(self.mailbox, on_answer)
+        exchange = Exchange(self.mailbox, receive, on_answer)
         return exchange
 
     # Peers

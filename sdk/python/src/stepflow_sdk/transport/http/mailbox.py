@@ -28,8 +28,18 @@ class Mailbox:
 
     def post(self, deliver: Callable[[bytes], None], frame: bytes) -> None:
         """Has `deliver(frame)` called on the loop; never waits."""
-        # In this order: a loop that stops lingering looks into the box after it said so.
         self._inbox.append((deliver, frame))
+        self.wake()
+
+    def put(self, deliver: Callable[[bytes], None], frame: bytes) -> None:
+        """Does the same once `wake` is called, which is left to the caller: best as the last thing before it sleeps."""
+        self._inbox.append((deliver, frame))
+
+    def wake(self) -> None:
+        """Has the loop look into the box, if there is something in it."""
+        # After what was put: a loop that stops lingering looks into the box after it said so.
+        if not self._inbox:
+            return
         lingering = self._lingering
         if lingering is not None:
             # Of several frames the first one wakes it.
@@ -43,13 +53,17 @@ class Mailbox:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._deliver)
 
-    def linger(self, seconds: float) -> None:
-        """Waits for a frame where the loop stands: half the price of going to sleep and being woken, if it is brief."""
+    def linger(self, start: Callable[[], None], seconds: float) -> None:
+        """Starts something and waits for a frame where the loop stands.
+
+        If the wait is brief, this is half the price of going to sleep and being woken. Nothing stands between the start
+        and the wait: a thread that is woken before this one waits would meet the interpreter's lock.
+        """
         lingering = threading.Lock()
         lingering.acquire()
         self._lingering = lingering
-        if not self._inbox:
-            lingering.acquire(timeout=seconds)
+        start()
+        lingering.acquire(timeout=seconds)
         self._lingering = None
         self._deliver()
 

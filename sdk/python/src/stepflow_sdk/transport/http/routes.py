@@ -46,6 +46,8 @@ class Routes:
     def path_of(self, scope: Scope) -> str | None:
         """Returns which of the protocol's paths a request is for, without the slash at its end; None for none."""
         path: str = scope["path"]
+        if path == "/":
+            return ""
         for root in (scope.get("root_path", ""), self._host.options.root_path):
             if root and (path == root or path.startswith(root + "/")):
                 path = path[len(root) :]
@@ -175,7 +177,7 @@ class Routes:
     ) -> None:
         if envelope.method == protocol.COMPONENTS_EXECUTE:
             self._host.admit_call()
-        exchange = self._host.exchange(session)
+        exchange = self._host.exchange(session, receive)
         streams = session is None and head.streams()
         channel = None
         if session is not None:
@@ -193,10 +195,12 @@ class Routes:
             # Whatever the runtime understands, there is no way to tell it.
             invocation.params.capabilities = {}
         self._host.begin(exchange, invocation)
-        exchange.watch(receive)
+        if exchange.answer is None:
+            self._host.watches.begin(exchange)
         try:
             await self._answer(exchange, send)
         finally:
+            self._host.watches.end(exchange)
             exchange.unwatch()
             if session is None:
                 if exchange.answer is None:
@@ -332,9 +336,12 @@ async def _send_json(
 ) -> None:
     length = (b"content-length", b"%d" % len(text))
     start = {"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]}
-    with contextlib.suppress(OSError):
+    try:
         await send(start)
         await send({"type": "http.response.body", "body": text})
+    except OSError:
+        # Whoever is gone is noticed by who waits for it to go.
+        return
 
 
 async def _send_accepted(send: Send) -> None:
