@@ -1,5 +1,6 @@
 //! What can be typed. Owns flags and their help; what they do is for the commands.
 
+mod check;
 mod inspect;
 mod run;
 mod test;
@@ -15,6 +16,13 @@ use clap::ValueEnum;
 use clap::ValueHint;
 
 use crate::screen::Loudness;
+pub use check::Completions;
+pub use check::DrawingFormat;
+pub use check::Explain;
+pub use check::Init;
+pub use check::ReportFormat;
+pub use check::Validate;
+pub use check::Visualize;
 pub use inspect::Inspect;
 pub use inspect::Session;
 pub use run::OverrideArgs;
@@ -31,6 +39,7 @@ Examples:
   stepflow test flows/                                       run the tests that stand in flows
   stepflow list-components                                   what flows can use here
   stepflow call /python/add '{\"a\": 1, \"b\": 2}'               run one component
+  stepflow init hello                                        a project to start from
   stepflow inspect -- python my_server.py                    look at a component server, without a config
 
 Exit codes: 0 success or skipped, 1 the flow failed, 2 usage or an invalid flow, config or input,
@@ -104,38 +113,10 @@ pub enum Command {
     ListComponents(ListComponents),
     Call(Call),
     Inspect(Box<Inspect>),
-}
-
-/// Checks a flow, a config, or both, and reports all mistakes it finds at once
-///
-/// Nothing is started, so what component servers offer, take and return is not known here. Exits with 2 if there is any error.
-#[derive(Debug, Args)]
-#[command(
-    display_name = "stepflow",
-    after_help = "\
-Examples:
-  stepflow validate flow.yaml
-  stepflow validate flow.yaml --config production/stepflow-config.yml
-  stepflow validate                                the config of the current folder"
-)]
-pub struct Validate {
-    /// The flow, YAML or JSON
-    #[arg(value_name = "FLOW", value_hint = ValueHint::FilePath)]
-    flow_positional: Option<PathBuf>,
-    /// The same as FLOW
-    #[arg(long = "flow", value_name = "FLOW", conflicts_with = "flow_positional", value_hint = ValueHint::FilePath)]
-    flow_option: Option<PathBuf>,
-    #[command(flatten)]
-    pub config: ConfigArg,
-}
-
-impl Validate {
-    /// The flow, if one was given.
-    pub fn flow(&self) -> Option<PathBuf> {
-        self.flow_positional
-            .clone()
-            .or_else(|| self.flow_option.clone())
-    }
+    Visualize(Visualize),
+    Explain(Explain),
+    Init(Init),
+    Completions(Completions),
 }
 
 /// Lists the components that flows can use here

@@ -1,11 +1,15 @@
 //! One file per verb. What several of them need is here.
 
 mod call;
+mod completions;
+mod explain;
+mod init;
 mod inspect;
 mod list_components;
 mod run;
 mod test;
 mod validate;
+mod visualize;
 
 use std::path::Path;
 
@@ -53,6 +57,10 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::ListComponents(args) => list_components::list_components(&args, context).await,
         Command::Call(args) => call::call(args, context).await,
         Command::Inspect(args) => inspect::inspect(*args, context).await,
+        Command::Visualize(args) => visualize::visualize(&args, context),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Init(args) => init::init(&args, context),
+        Command::Completions(args) => completions::completions(&args),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod diagnostics;
 pub mod failure;
+pub mod machine;
 pub mod words;
 
 use std::error::Error;

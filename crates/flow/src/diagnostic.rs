@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use crate::document::{Source, Span};
 
+mod explanation;
+
+pub use explanation::Explanation;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {

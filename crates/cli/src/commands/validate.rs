@@ -3,13 +3,16 @@
 use stepflow_flow::diagnostic::Severity;
 
 use super::Context;
+use crate::args::ReportFormat;
 use crate::args::Validate;
 use crate::config;
 use crate::flow_file;
+use crate::output;
 use crate::report;
 use crate::report::CliError;
 use crate::report::Exit;
 use crate::report::Found;
+use crate::report::machine;
 
 /// Checks what was given and what belongs to it.
 pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
@@ -30,7 +33,20 @@ pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
     let config = loaded.config.as_ref();
     let checked = source.map(|source| flow_file::check(&source, config).found);
     let all: Vec<Found> = loaded.found.into_iter().chain(checked).collect();
-    Ok(tell(&all, context))
+    match args.format {
+        ReportFormat::Pretty => return Ok(tell(&all, context)),
+        ReportFormat::Json => output::print(&machine::json(&all, &context.screen.secrets))?,
+        ReportFormat::Sarif => output::print(&machine::sarif(&all, &context.screen.secrets))?,
+    }
+    Ok(exit(&all))
+}
+
+fn exit(all: &[Found]) -> Exit {
+    let mut diagnostics = all.iter().flat_map(|found| &found.diagnostics);
+    match diagnostics.any(|found| found.severity == Severity::Error) {
+        true => Exit::Refused,
+        false => Exit::Success,
+    }
 }
 
 fn tell(all: &[Found], context: &Context) -> Exit {
@@ -40,8 +56,7 @@ fn tell(all: &[Found], context: &Context) -> Exit {
     let names: Vec<_> = all.iter().map(|found| &**found.source.name()).collect();
     let names = names.join(" and ");
     let count = report::diagnostics::count(all);
-    let mut diagnostics = all.iter().flat_map(|found| &found.diagnostics);
-    if diagnostics.any(|found| found.severity == Severity::Error) {
+    if exit(all) != Exit::Success {
         let end = report::headline("error", &format!("{names}: {count}"));
         screen.say(&format!("{}\n{end}", shown.join("\n")));
         return Exit::Refused;

@@ -7,6 +7,7 @@ mod configs;
 mod exit_codes;
 mod flow_tests;
 mod inputs;
+mod looking;
 mod overrides;
 mod reports;
 mod secrets;
