@@ -19,6 +19,8 @@ use rustix::process::Signal;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
 use tokio::process::ChildStderr;
+use tokio::process::ChildStdin;
+use tokio::process::ChildStdout;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,6 @@ use super::lines;
 use crate::error::Closed;
 use crate::link::Ending;
 use crate::link::Link;
-use crate::link::Outgoing;
 pub use command::Command;
 pub use command::SpawnError;
 pub use exit::Exit;
@@ -42,26 +43,61 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// # Errors
 /// [`SpawnError`] says what was tried and what to look at.
 pub fn spawn(command: &Command, guard: Option<&Guard>) -> Result<(Link, Child), SpawnError> {
+    let (process, pipes) = start(command)?;
+    let said = Said::of(command);
+    let options = lines::Options {
+        max_message_bytes: command.max_message_bytes,
+        noise: Arc::clone(&said) as Arc<dyn lines::Noise>,
+    };
+    let link = lines::link(pipes.stdout, pipes.stdin, &options);
+    let outgoing = Arc::clone(&link.outgoing);
+    let close = Box::new(move || outgoing.close());
+    let child = watch_over(process, command, guard, said, Some(close));
+    let link = ended_by_exit(link, child.exited.clone(), child.stop.clone());
+    Ok((link, child))
+}
+
+/// The two ends that a process talks through.
+#[derive(Debug)]
+pub struct Pipes {
+    /// What it reads.
+    pub stdin: ChildStdin,
+    /// What it writes.
+    pub stdout: ChildStdout,
+}
+
+/// Starts the command and gives its stdin and stdout as they are, to those who must see every byte. Closing stdin, the first step
+/// of a shutdown, is theirs too.
+///
+/// # Errors
+/// [`SpawnError`] says what was tried and what to look at.
+pub fn spawn_raw(command: &Command, guard: Option<&Guard>) -> Result<(Pipes, Child), SpawnError> {
+    let (process, pipes) = start(command)?;
+    let child = watch_over(process, command, guard, Said::of(command), None);
+    Ok((pipes, child))
+}
+
+fn start(command: &Command) -> Result<(tokio::process::Child, Pipes), SpawnError> {
     let mut process = command.start()?;
+    let stdin = process.stdin.take().expect("stdin is piped");
+    let stdout = process.stdout.take().expect("stdout is piped");
+    Ok((process, Pipes { stdin, stdout }))
+}
+
+/// Leaves a process to its warden.
+fn watch_over(
+    mut process: tokio::process::Child,
+    command: &Command,
+    guard: Option<&Guard>,
+    said: Arc<Said>,
+    close: Option<Box<dyn FnOnce() + Send>>,
+) -> Child {
     let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let pid = pid.expect("a process that was just started and not waited for has an id");
     if let Some(guard) = guard {
         guard.watch(pid);
     }
-    let stdin = process.stdin.take().expect("stdin is piped");
-    let stdout = process.stdout.take().expect("stdout is piped");
     let stderr = process.stderr.take().expect("stderr is piped");
-
-    let said = Arc::new(Said {
-        name: command.name.clone(),
-        stderr: Tail::default(),
-        stdout: Tail::default(),
-    });
-    let options = lines::Options {
-        max_message_bytes: command.max_message_bytes,
-        noise: Arc::clone(&said) as Arc<dyn lines::Noise>,
-    };
-    let link = lines::link(stdout, stdin, &options);
     let (exit, exited) = watch::channel(None);
     let stop = CancellationToken::new();
     let warden = Warden {
@@ -70,22 +106,18 @@ pub fn spawn(command: &Command, guard: Option<&Guard>) -> Result<(Link, Child), 
         guard: guard.cloned(),
         grace: command.shutdown_grace,
         stop: stop.clone(),
-        outgoing: Arc::clone(&link.outgoing),
+        close,
         stderr: tokio::spawn(drain(stderr, Arc::clone(&said))),
         said: Arc::clone(&said),
         exit,
     };
     tokio::spawn(warden.run());
-    let link = ended_by_exit(link, exited.clone(), stop.clone());
-    Ok((
-        link,
-        Child {
-            pid,
-            said,
-            exited,
-            stop,
-        },
-    ))
+    Child {
+        pid,
+        said,
+        exited,
+        stop,
+    }
 }
 
 /// What the process says besides messages.
@@ -93,6 +125,16 @@ struct Said {
     name: Arc<str>,
     stderr: Tail,
     stdout: Tail,
+}
+
+impl Said {
+    fn of(command: &Command) -> Arc<Said> {
+        Arc::new(Said {
+            name: command.name.clone(),
+            stderr: Tail::default(),
+            stdout: Tail::default(),
+        })
+    }
 }
 
 impl lines::Noise for Said {
@@ -248,7 +290,8 @@ struct Warden {
     guard: Option<Guard>,
     grace: Duration,
     stop: CancellationToken,
-    outgoing: Arc<dyn Outgoing>,
+    /// Closes stdin.
+    close: Option<Box<dyn FnOnce() + Send>>,
     stderr: JoinHandle<()>,
     said: Arc<Said>,
     exit: watch::Sender<Option<Arc<Exit>>>,
@@ -281,7 +324,9 @@ impl Warden {
 
     /// The shutdown ladder, a grace on each rung.
     async fn climb_down(&mut self) -> std::io::Result<ExitStatus> {
-        self.outgoing.close();
+        if let Some(close) = self.close.take() {
+            close();
+        }
         if let Ok(status) = tokio::time::timeout(self.grace, self.process.wait()).await {
             return status;
         }
