@@ -317,6 +317,11 @@ async fn take(
             }
             return Err(Refusal::invalid(Some(id), &why));
         }
+        // The other side could not read something, and says so: an answer like any other, only that nobody waits for it.
+        Err(Malformed::Unattributed(error)) => {
+            tracing::warn!(%error, "the other side reported an error about no request in particular");
+            return Ok(answer::accepted());
+        }
         Err(malformed) => return Err(malformed.into()),
     };
     match target {
