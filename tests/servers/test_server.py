@@ -1,4 +1,7 @@
-"""The test server in Python: the components of `tests/src/server.rs`, with the same inputs, outputs and errors."""
+"""The test server in Python: the components of `tests/src/server.rs`, with the same inputs, outputs and errors.
+
+Four of them are there a second time, by the names under which `stepflow conformance` looks for them.
+"""
 
 from __future__ import annotations
 
@@ -238,6 +241,10 @@ class Big(msgspec.Struct):
 async def big(input: Big) -> dict[str, Any]:
     """Answers with much text"""
     return {"received": len(input.padding), "text": "x" * input.bytes}
+
+
+for component in (echo, blob, sleep, fail):
+    server.component(component, name=f"conformance/{component.__name__}")
 
 
 if __name__ == "__main__":

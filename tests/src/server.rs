@@ -1,5 +1,6 @@
 //! The components of the test server. `servers/test_server.py` has the same ones in Python, with the same inputs, outputs
-//! and errors: what is tested is that nobody can tell them apart.
+//! and errors: what is tested is that nobody can tell them apart. Four of them are there a second time, by the names under which
+//! `stepflow conformance` looks for them.
 
 use std::io::Write;
 use std::time::Duration;
@@ -39,6 +40,14 @@ pub fn server() -> Server {
         .component("/tell", "Tells logs and progress", tell)
         .component("/call", "Says what it knows of its call", call)
         .component("/big", "Answers with much text", big)
+        .component("/conformance/echo", "Answers with its input", echo)
+        .component(
+            "/conformance/blob",
+            "Stores data and fetches it again",
+            blob,
+        )
+        .component("/conformance/sleep", "Answers after a while", sleep)
+        .component("/conformance/fail", "Fails", fail)
 }
 
 async fn echo(_: Context, input: Value) -> Result<Value, Error> {

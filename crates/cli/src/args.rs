@@ -1,8 +1,10 @@
 //! What can be typed. Owns flags and their help; what they do is for the commands.
 
 mod check;
+mod conformance;
 mod inspect;
 mod run;
+mod server;
 mod test;
 
 use std::path::PathBuf;
@@ -23,11 +25,16 @@ pub use check::Init;
 pub use check::ReportFormat;
 pub use check::Validate;
 pub use check::Visualize;
+pub use conformance::Conformance;
+pub use conformance::Mode;
+pub use conformance::SuiteFormat;
 pub use inspect::Inspect;
 pub use inspect::Session;
 pub use run::OverrideArgs;
 pub use run::Run;
 pub use run::VariableArgs;
+pub use server::HttpArgs;
+pub use server::StartArgs;
 pub use test::Test;
 pub use test::TestFormat;
 
@@ -41,6 +48,7 @@ Examples:
   stepflow call /python/add '{\"a\": 1, \"b\": 2}'               run one component
   stepflow init hello                                        a project to start from
   stepflow inspect -- python my_server.py                    look at a component server, without a config
+  stepflow conformance -- ./my-server                        check a component server against the protocol
 
 Exit codes: 0 success or skipped, 1 the flow failed, 2 usage or an invalid flow, config or input,
 3 the runtime itself failed, 130 and 143 after Ctrl-C and SIGTERM. Results go to stdout, everything else to stderr.";
@@ -117,6 +125,7 @@ pub enum Command {
     Explain(Explain),
     Init(Init),
     Completions(Completions),
+    Conformance(Box<Conformance>),
 }
 
 /// Lists the components that flows can use here

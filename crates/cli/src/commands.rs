@@ -2,11 +2,13 @@
 
 mod call;
 mod completions;
+mod conformance;
 mod explain;
 mod init;
 mod inspect;
 mod list_components;
 mod run;
+mod server;
 mod test;
 mod validate;
 mod visualize;
@@ -61,6 +63,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args, context),
         Command::Completions(args) => completions::completions(&args),
+        Command::Conformance(args) => conformance::conformance(*args, context).await,
     }
 }
 

@@ -7,7 +7,7 @@
 //! - [`flow_file`], [`input`]: what a run is made of; [`assemble`]: parts → a runtime; [`drive`]: a run to its end
 //! - [`report`]: typed errors → words, hints, exit codes; [`output`]: results on stdout
 //! - [`screen`], [`logs`], [`progress`], [`secrets`], [`paint`]: everything that goes to stderr, scrubbed
-//! - [`json_text`], [`yaml_text`]: values as text for people
+//! - [`json_text`], [`yaml_text`], [`wire_text`]: values and messages as text for people
 //! - [`signals`]: Ctrl-C and its kin
 
 mod args;
@@ -27,6 +27,7 @@ mod report;
 mod screen;
 mod secrets;
 mod signals;
+mod wire_text;
 mod yaml_text;
 
 use std::panic::AssertUnwindSafe;

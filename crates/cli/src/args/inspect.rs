@@ -1,13 +1,16 @@
 //! The flags of `stepflow inspect`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgGroup;
 use clap::Args;
 use clap::ValueEnum;
 use clap::ValueHint;
+
+use super::server;
+use super::server::HttpArgs;
+use super::server::StartArgs;
 
 /// Looks at one component server: what it is, what it offers, and what it does when a component is called
 ///
@@ -49,46 +52,20 @@ pub struct Inspect {
     #[arg(long)]
     pub transcript: bool,
     /// How long connecting, the handshake, the list and the call may take, each
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = server::duration)]
     pub timeout: Option<Duration>,
     #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]
     pub http: HttpArgs,
-}
-
-/// How a server is started.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "A server that is started")]
-pub struct StartArgs {
-    /// Set a variable of its environment, or pass on ours of that name; may be given several times
-    #[arg(long, value_name = "NAME[=VALUE]", conflicts_with = "url")]
-    pub env: Vec<String>,
-    /// The folder it starts in
-    #[arg(long, value_name = "FOLDER", conflicts_with = "url", value_hint = ValueHint::DirPath)]
-    pub cwd: Option<PathBuf>,
-}
-
-/// How a server is reached.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "A server that runs already")]
-pub struct HttpArgs {
-    /// Send this header with every request; its value is never shown
-    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "command")]
-    pub header: Vec<String>,
-    /// Send the token in this file; it is never shown
-    #[arg(long, value_name = "FILE", conflicts_with = "command", value_hint = ValueHint::FilePath)]
-    pub bearer_token_file: Option<PathBuf>,
-    /// Trust the certificates in this PEM file too
-    #[arg(long, value_name = "FILE", conflicts_with = "command", value_hint = ValueHint::FilePath)]
-    pub ca: Option<PathBuf>,
     /// Whether to open a session
     #[arg(
         long,
         value_enum,
         value_name = "WHEN",
         default_value_t,
-        conflicts_with = "command"
+        conflicts_with = "command",
+        help_heading = "A server that runs already"
     )]
     pub session: Session,
 }
@@ -103,12 +80,4 @@ pub enum Session {
     Required,
     /// Never: each request stands alone
     Off,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match stepflow_flow::duration::parse(text) {
-        Ok(time) if time.is_zero() => Err("it must be longer than no time at all".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
 }

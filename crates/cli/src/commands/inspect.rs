@@ -78,7 +78,7 @@ pub async fn inspect(args: Inspect, context: &Context) -> Result<Exit, CliError>
         watcher,
         url: match &target {
             Target::Stdio(_) => None,
-            Target::Http(http) => Some(target::shown(&http.client.url)),
+            Target::Http(http) => Some(super::server::shown(&http.client.url)),
         },
         context,
     };

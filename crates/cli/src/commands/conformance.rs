@@ -1,0 +1,92 @@
+//! `stepflow conformance`: a component server against the protocol. Owns the way from flags to a run of the suite, and its exit
+//! code.
+
+mod show;
+
+use stepflow_conformance::Options;
+use stepflow_conformance::Target;
+use stepflow_conformance::Way;
+use stepflow_conformance::requirements;
+use stepflow_conformance::suite;
+use stepflow_rpc::transport::child;
+use stepflow_rpc::transport::child::Guard;
+use stepflow_rpc::transport::http::client::header;
+
+use super::Context;
+use super::server;
+use crate::args::Conformance;
+use crate::args::Mode;
+use crate::args::SuiteFormat;
+use crate::output;
+use crate::report::CliError;
+use crate::report::Exit;
+
+/// Does what was asked.
+pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, CliError> {
+    if args.list {
+        let all = suite::select(requirements::of_servers(), &args.only, None);
+        output::print(&show::list(&all, args.format))?;
+        return Ok(Exit::Success);
+    }
+    let options = options(&args, context)?;
+    if suite::select(requirements::of_servers(), &args.only, None).is_empty() {
+        let error = CliError::usage("no requirement has a name that begins with --only");
+        return Err(error.hint("stepflow conformance --list shows them all"));
+    }
+    let secrets = &context.screen.secrets;
+    let mut shown = show::Table::default();
+    let run = suite::run(options, |finding| {
+        if args.format == SuiteFormat::Pretty {
+            // Whoever does not read any more is told by the end of the run.
+            let _ = output::print(&shown.row(finding, secrets));
+        }
+    });
+    let report = tokio::select! {
+        signal = context.signals.first() => return Err(CliError::interrupted(signal)),
+        report = run => report.map_err(|why| CliError::unreachable(&why))?,
+    };
+    output::print(&match args.format {
+        SuiteFormat::Pretty => show::summary(&report),
+        SuiteFormat::Json => output::json(&show::json(&report, secrets)),
+        SuiteFormat::Junit => show::junit(&report, secrets),
+    })?;
+    Ok(match report.counts().failed {
+        0 => Exit::Success,
+        _ => Exit::Failed,
+    })
+}
+
+fn options(args: &Conformance, context: &Context) -> Result<Options, CliError> {
+    let mut has_token = false;
+    let target = match &args.url {
+        Some(url) => {
+            let client = server::options(url, &args.http, context)?;
+            has_token = client.headers.contains_key(header::AUTHORIZATION);
+            Target::Http {
+                options: Box::new(client),
+                way: args.mode.map(|mode| match mode {
+                    Mode::Session => Way::Session,
+                    Mode::Streamable => Way::Streamable,
+                    Mode::Plain => Way::Plain,
+                }),
+            }
+        }
+        None => {
+            let program = server::program(&args.command, &args.start, context)?;
+            let mut command = child::Command::new("server", program.command, program.folder);
+            command.arguments = program.arguments;
+            command.environment = program.environment;
+            command.shutdown_grace = std::time::Duration::from_secs(2);
+            Target::Stdio {
+                command: Box::new(command),
+                guard: Guard::start().ok(),
+            }
+        }
+    };
+    Ok(Options {
+        target,
+        timeout: args.timeout,
+        only: args.only.clone(),
+        has_token,
+    })
+}
