@@ -102,10 +102,16 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
+        let home = TempDir::new().unwrap();
+        let load_file = options::LoadFile {
+            folder: home.path().to_owned(),
+            ..options::LoadFile::default()
+        };
         Setup {
-            home: TempDir::new().unwrap(),
+            home,
             mark: Mark::default(),
             options: Options {
+                load_file,
                 plugins: IndexMap::from([("builtin".to_owned(), options::Plugin::Builtin)]),
                 ..Options::default()
             },
@@ -309,6 +315,7 @@ impl Runtime {
                 span_id: [1; 8],
             },
             depth: 0,
+            outer: stepflow_engine::Outer::of_no_run(plan("output: null")),
             engine: self.engine.clone(),
         };
         soon("an attempt", self.plugins.execute(invocation)).await

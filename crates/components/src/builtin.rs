@@ -2,8 +2,11 @@
 //! network; what they need else (the store, the allowed files) comes in with the call.
 
 mod create_messages;
+mod eval;
 mod get_blob;
+mod iterate;
 mod load_file;
+mod map;
 mod noop;
 mod put_blob;
 mod sleep;
@@ -19,8 +22,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stepflow_engine::Class;
 use stepflow_engine::Completion;
-use stepflow_engine::Engine;
 use stepflow_engine::Failure;
+use stepflow_engine::Invocation;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
 use stepflow_flow::value::Value;
@@ -31,18 +34,28 @@ use crate::options::LoadFile;
 /// What a built-in component may use.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Stores blobs.
-    pub engine: Engine,
+    /// The call, with the engine behind it.
+    pub invocation: Invocation,
     /// Which files may be read.
     pub load_file: Arc<LoadFile>,
 }
 
-type Run = dyn Fn(Context, Value) -> BoxFuture<'static, Result<Completion, Failure>> + Send + Sync;
+type Run = dyn Fn(Context) -> BoxFuture<'static, Result<Completion, Failure>> + Send + Sync;
 
 /// A component of the table.
 pub struct Builtin {
     info: ComponentInfo,
+    checks: Checks,
     run: Box<Run>,
+}
+
+/// Who looks whether an input fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// Whoever calls, by the schema.
+    BySchema,
+    /// The component itself: its input may be large, and checking it by a schema would take many times the room.
+    ByItself,
 }
 
 impl fmt::Debug for Builtin {
@@ -57,8 +70,11 @@ impl fmt::Debug for Builtin {
 pub fn all() -> Vec<Builtin> {
     vec![
         create_messages::builtin(),
+        eval::builtin(),
         get_blob::builtin(),
+        iterate::builtin(),
         load_file::builtin(),
+        map::builtin(),
         noop::builtin(),
         put_blob::builtin(),
         sleep::builtin(),
@@ -74,32 +90,33 @@ impl Builtin {
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, FlowError>> + Send + 'static,
     {
-        let info = ComponentInfo {
-            component: path.to_owned(),
-            description: Some(description.to_owned()),
-            input_schema: schema_of::<I>(),
-            output_schema: schema_of::<O>(),
-        };
+        let info = info::<I, O>(path, description);
         let function = Arc::new(function);
-        let run = move |context: Context, input: Value| {
-            let input = input.deserialize::<I>().map_err(|error| misfit(&error));
+        let run = move |context: Context| {
+            let input = context.invocation.input.deserialize::<I>();
+            let input = input.map_err(|error| misfit(&error));
             let function = Arc::clone(&function);
-            async move {
-                let output = function(context, input?).await.map_err(failed)?;
-                Value::from_serialize(&output)
-                    .map(Completion::Output)
-                    .map_err(|error| {
-                        failed(
-                            ErrorCode::COMPONENT_FAILED
-                                .error(format!("the output is not JSON: {error}")),
-                        )
-                    })
-            }
-            .boxed()
+            async move { output(&function(context, input?).await?) }.boxed()
         };
         Builtin {
             info,
+            checks: Checks::BySchema,
             run: Box::new(run),
+        }
+    }
+
+    /// A component that reads its input itself; the types say what it takes and gives.
+    fn reading<I, O, F, Fut>(path: &str, description: &str, function: F) -> Builtin
+    where
+        I: JsonSchema,
+        O: JsonSchema,
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Completion, Failure>> + Send + 'static,
+    {
+        Builtin {
+            info: info::<I, O>(path, description),
+            checks: Checks::ByItself,
+            run: Box::new(move |context| function(context).boxed()),
         }
     }
 
@@ -108,13 +125,34 @@ impl Builtin {
         &self.info
     }
 
+    /// Who looks whether its input fits.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
     /// Runs it.
-    pub fn execute(
-        &self,
-        context: Context,
-        input: Value,
-    ) -> BoxFuture<'static, Result<Completion, Failure>> {
-        (self.run)(context, input)
+    pub fn execute(&self, context: Context) -> BoxFuture<'static, Result<Completion, Failure>> {
+        (self.run)(context)
+    }
+}
+
+fn info<I: JsonSchema, O: JsonSchema>(path: &str, description: &str) -> ComponentInfo {
+    ComponentInfo {
+        component: path.to_owned(),
+        description: Some(description.to_owned()),
+        input_schema: schema_of::<I>(),
+        output_schema: schema_of::<O>(),
+    }
+}
+
+/// The output of a component as it is handed on.
+fn output(output: &impl Serialize) -> Result<Completion, Failure> {
+    match Value::from_serialize(output) {
+        Ok(output) => Ok(Completion::Output(output)),
+        Err(error) => {
+            let message = format!("the output is not JSON: {error}");
+            Err(ErrorCode::COMPONENT_FAILED.error(message).into())
+        }
     }
 }
 
@@ -127,8 +165,4 @@ fn misfit(error: &serde_json::Error) -> Failure {
         Class::Refused,
         ErrorCode::INVALID_INPUT.error(format!("the input does not fit: {error}")),
     )
-}
-
-fn failed(error: FlowError) -> Failure {
-    Failure::new(Class::Component, error)
 }

@@ -12,6 +12,7 @@
 //! - [`remote`]: component servers: sessions, calls, call backs
 //! - `supervisor`, `pool`, `launch`: what keeps servers of any kind alive, spreads calls over them, starts their processes
 //! - [`builtin`]: the components that come with the runtime, one file each
+//! - [`subflows`]: flows that a step runs, for built-ins and call backs
 //! - [`mock`]: components with fixed answers, for tests
 //! - [`schemas`]: inputs and outputs against what a component says of itself
 
@@ -24,6 +25,7 @@ mod pool;
 pub mod remote;
 pub mod routes;
 pub mod schemas;
+pub mod subflows;
 mod supervisor;
 
 pub use options::Options;

@@ -21,6 +21,7 @@ use stepflow_store::Store;
 
 use crate::builtin;
 use crate::builtin::Builtin;
+use crate::builtin::Checks;
 use crate::mock;
 use crate::options;
 use crate::options::Options;
@@ -247,7 +248,9 @@ impl Local {
             Kind::Mock(_) => component,
         };
         let checked = schemas::check(
-            self.schemas.input(component),
+            self.schemas
+                .input(component)
+                .filter(|_| !self.reads_by_itself(component)),
             &invocation.input,
             inner.validate.input,
             "input",
@@ -260,11 +263,10 @@ impl Local {
             Kind::Builtin(table) => match table.get(component) {
                 Some(builtin) => {
                     let load_file = Arc::clone(&inner.load_file);
-                    let context = builtin::Context {
-                        engine: invocation.engine,
+                    builtin.execute(builtin::Context {
+                        invocation,
                         load_file,
-                    };
-                    builtin.execute(context, invocation.input)
+                    })
                 }
                 None => std::future::ready(Err(self.not_found(component))).boxed(),
             },
@@ -276,6 +278,15 @@ impl Local {
                     });
                 std::future::ready(outcome).boxed()
             }
+        }
+    }
+
+    fn reads_by_itself(&self, component: &str) -> bool {
+        match &self.kind {
+            Kind::Builtin(table) => table
+                .get(component)
+                .is_some_and(|builtin| builtin.checks() == Checks::ByItself),
+            Kind::Mock(_) => false,
         }
     }
 

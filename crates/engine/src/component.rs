@@ -15,6 +15,7 @@ use stepflow_store::journal::Parent;
 
 use crate::Engine;
 use crate::clock::Clock;
+use crate::outer::Outer;
 
 /// Runs components. Implemented by the components crate; scripted in tests.
 pub trait Components: Send + Sync + 'static {
@@ -55,6 +56,8 @@ pub struct Invocation {
     pub trace: Trace,
     /// How many runs enclose the run.
     pub depth: u32,
+    /// The run around the step.
+    pub outer: Outer,
     /// The engine that runs the step: call backs store blobs and start runs with it. Holding it no
     /// longer than the call keeps engine and components from owning each other.
     pub engine: Engine,
@@ -116,6 +119,13 @@ impl Failure {
     /// A failure of this class with this error.
     pub fn new(class: Class, error: FlowError) -> Failure {
         Failure { class, error }
+    }
+}
+
+/// What a component says went wrong is an error of the component, unless it says more.
+impl From<FlowError> for Failure {
+    fn from(error: FlowError) -> Failure {
+        Failure::new(Class::Component, error)
     }
 }
 

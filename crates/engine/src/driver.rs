@@ -21,6 +21,7 @@ use stepflow_flow::blob::BlobId;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::StepIdx;
+use stepflow_flow::value::Value;
 use stepflow_store::RunId;
 use stepflow_store::journal::{Class, Entry};
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(crate) use self::start::{resume, start};
 use crate::clock::Clock;
 use crate::component::{Completion, Failure, Invocation, Trace};
 use crate::engine::Engine;
+use crate::outer::Outer;
 use crate::retry::Delay;
 use crate::run::{Control, FailedStep, Finished, Run, RunError, RunHandle};
 use crate::scheduler::{Action, Attempt, Scheduler, outcome_unknown};
@@ -53,6 +55,7 @@ struct Driver {
     identity: Identity,
     scheduler: Scheduler,
     control: Arc<Control>,
+    outer: Outer,
     began: Instant,
     random: Random,
     /// Decided, not yet durable.
@@ -65,6 +68,10 @@ struct Driver {
     /// Attempts and waits that are going on.
     flight: FuturesUnordered<Work>,
     n_attempts_in_flight: usize,
+    /// Whether there was no slot left when it was last decided what to do.
+    was_full: bool,
+    /// The flow, for a run that nobody may have stored it for yet.
+    unstored: Option<Value>,
     /// What ended and was not looked at yet.
     done: Vec<Done>,
     finished: Option<Finished>,
@@ -74,17 +81,26 @@ struct Driver {
 enum Turn {
     /// Attempts or waits ended; they are in `done`.
     Done,
+    /// All slots were taken, and one was freed.
+    Freed,
     /// The run is to be cancelled, for this reason.
     Cancelled(String),
 }
 
 impl Driver {
-    fn new(engine: Engine, identity: Identity, scheduler: Scheduler) -> Driver {
+    fn new(
+        engine: Engine,
+        identity: Identity,
+        scheduler: Scheduler,
+        control: Arc<Control>,
+        outer: Outer,
+    ) -> Driver {
         Driver {
             engine,
             identity,
             scheduler,
-            control: Arc::default(),
+            control,
+            outer,
             began: Instant::now(),
             random: Random::new(),
             staged: Vec::new(),
@@ -93,6 +109,8 @@ impl Driver {
             failures: Failures::default(),
             flight: FuturesUnordered::new(),
             n_attempts_in_flight: 0,
+            was_full: false,
+            unstored: None,
             done: Vec::new(),
             finished: None,
         }
@@ -108,11 +126,13 @@ impl Driver {
 
     async fn run(mut self) -> Result<Finished, RunError> {
         self.began = Instant::now();
+        self.store_flow().await?;
         loop {
             self.decide();
             if self.finished.is_some() {
                 // What still runs is pointless from here on; it stops before the end is told.
                 self.stop();
+                self.outer.close().await;
             }
             self.commit().await?;
             if let Some(finished) = self.finished.take() {
@@ -120,6 +140,7 @@ impl Driver {
             }
             match self.turn().await? {
                 Turn::Done => self.take_in()?,
+                Turn::Freed => {}
                 Turn::Cancelled(reason) => self.on_cancelled(&reason)?,
             }
             // Components that always answer at once must not keep the thread from other tasks.
@@ -127,21 +148,35 @@ impl Driver {
         }
     }
 
+    /// What the journal names has to be there first.
+    async fn store_flow(&mut self) -> Result<(), RunError> {
+        let Some(flow) = self.unstored.take() else {
+            return Ok(());
+        };
+        let run_id = self.identity.run_id;
+        let stored = self.engine.store().put_flow(self.identity.flow_id, &flow);
+        stored
+            .await
+            .map_err(|source| RunError::Store { run_id, source })
+    }
+
     /// Lets the scheduler draw its conclusions.
     fn decide(&mut self) {
-        let limit = self.engine.options().limits.run.max(1);
         loop {
-            let n_busy = self.n_attempts_in_flight + self.attempts.len();
-            match self.scheduler.next(limit.saturating_sub(n_busy)) {
-                None => return,
+            let n_busy = self.n_busy() + self.attempts.len();
+            let n_free = self.limit().saturating_sub(n_busy);
+            match self.scheduler.next(n_free) {
+                None => {
+                    self.was_full = n_free == 0;
+                    return;
+                }
                 Some(Action::Execute(attempt)) => {
                     self.staged.push(attempt.entry());
                     self.attempts.push(attempt);
                 }
                 Some(Action::Wait { step, delay }) => self.wait(step, &delay),
                 Some(Action::Record(entry)) => {
-                    self.failures
-                        .note(&self.identity.run_id, &self.scheduler, &entry);
+                    self.note(&entry);
                     if let Entry::RunFinished {
                         outcome,
                         failed_step,
@@ -153,6 +188,27 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Takes note of what ended.
+    fn note(&mut self, entry: &Entry) {
+        self.failures
+            .note(&self.identity.run_id, &self.scheduler, entry);
+        if let Entry::StepFinished { step, .. } = entry {
+            self.outer.forget(&self.scheduler.plan().step(*step).id);
+        }
+    }
+
+    /// How many attempts may hold a slot.
+    fn limit(&self) -> usize {
+        self.engine.options().limits.run.max(1)
+    }
+
+    /// How many attempts hold a slot.
+    fn n_busy(&self) -> usize {
+        // An attempt may have ended before it takes back the slot that it lent.
+        self.n_attempts_in_flight
+            .saturating_sub(self.control.n_waiting())
     }
 
     /// Lets a step wait before its next attempt.
@@ -194,6 +250,9 @@ impl Driver {
             }
             if !self.done.is_empty() {
                 return Poll::Ready(Ok(Turn::Done));
+            }
+            if self.was_full && self.n_busy() < self.limit() {
+                return Poll::Ready(Ok(Turn::Freed));
             }
             if self.flight.is_empty() {
                 // A run that can neither end nor go on must not wait for ever.
@@ -247,6 +306,7 @@ impl Driver {
                 span_id: self.random.next().max(1).to_be_bytes(),
             },
             depth: self.identity.depth,
+            outer: self.outer.clone(),
             engine: self.engine.clone(),
         };
         Work::attempt(step, attempt, self.engine.components(), invocation)
@@ -264,8 +324,7 @@ impl Driver {
                 } => {
                     let result = self.forbid_resending(step, result);
                     let entry = self.scheduler.judge(step, attempt, result);
-                    self.failures
-                        .note(&self.identity.run_id, &self.scheduler, &entry);
+                    self.note(&entry);
                     self.record(entry)?;
                 }
             }
@@ -338,5 +397,6 @@ impl Drop for Driver {
     /// However the run ends, its subscribers learn that there is no more.
     fn drop(&mut self) {
         self.control.feed.close();
+        self.outer.abandon();
     }
 }

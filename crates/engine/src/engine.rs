@@ -13,9 +13,12 @@ use stepflow_store::{RunId, Store};
 
 use crate::component::Components;
 use crate::driver;
+use crate::outer::Around;
+use crate::plans::{self, PlanError, Plans};
 use crate::retry::Retry;
 use crate::run::{Run, RunError};
 use crate::scheduler::variables;
+use crate::sub_run::SubFlow;
 
 /// Runs flows on components, with a store as memory. Cheap to clone; clones are the same engine.
 ///
@@ -54,6 +57,7 @@ struct Shared {
     store: Store,
     components: Arc<dyn Components>,
     options: Options,
+    plans: Plans,
 }
 
 /// How an engine runs.
@@ -71,6 +75,8 @@ pub struct Limits {
     /// How many attempts of one run may be in flight at once. Waits between attempts do not count,
     /// nor do runs that a step asked for: they have their own.
     pub run: usize,
+    /// How many items of one map, or of one batch, may go on at once.
+    pub map: usize,
     /// How deep runs may enclose each other.
     pub depth: u32,
 }
@@ -79,6 +85,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             run: 1024,
+            map: 128,
             depth: 32,
         }
     }
@@ -150,11 +157,13 @@ pub enum StartError {
     },
     /// Too many runs enclose this one; most likely a flow runs itself without end.
     #[error(
-        "runs may be nested {limit} deep, and this one would be deeper; does a flow run itself? (limits.depth)"
+        "runs may be nested {limit} deep (`limits.depth`), and this one would be deeper: {chain}; does a flow run itself?"
     )]
     TooDeep {
         /// The limit.
         limit: u32,
+        /// The runs around it, each as `flow/step`.
+        chain: String,
     },
 }
 
@@ -189,6 +198,7 @@ impl Engine {
                 store,
                 components,
                 options,
+                plans: Plans::default(),
             }),
         }
     }
@@ -207,19 +217,51 @@ impl Engine {
         &*self.shared.components
     }
 
+    /// A stored flow for steps to run, with changes to its steps (null for none).
+    ///
+    /// # Errors
+    /// When there is no such flow, it cannot be run, or the changes do not fit it.
+    pub async fn stored_flow(
+        &self,
+        flow_id: BlobId,
+        overrides: &Value,
+    ) -> Result<SubFlow, PlanError> {
+        let plan = self.shared.plans.stored(self.store(), flow_id).await?;
+        plans::overridden(plan, overrides)
+    }
+
+    /// A flow as it stands for steps to run, with changes to its steps (null for none).
+    ///
+    /// # Errors
+    /// When it cannot be run, or the changes do not fit it.
+    pub async fn given_flow(&self, flow: &Value, overrides: &Value) -> Result<SubFlow, PlanError> {
+        let plan = self.shared.plans.given(self.store(), flow).await?;
+        plans::overridden(plan, overrides)
+    }
+
     /// Prepares a run. It is recorded and begins when the returned [`Run`] is awaited.
     ///
     /// # Errors
     /// When the input or the variables do not fit their schemas, or runs are nested too deep.
     pub fn run(&self, request: Request) -> Result<Run, StartError> {
+        self.check(&request, None)?;
+        Ok(driver::start(self.clone(), request, None))
+    }
+
+    /// Checks what can be checked before a run begins.
+    pub(crate) fn check(
+        &self,
+        request: &Request,
+        around: Option<&Arc<Around>>,
+    ) -> Result<(), StartError> {
         let depth = request.parent.as_ref().map_or(0, |parent| parent.depth);
         let limit = self.options().limits.depth;
         if depth > limit {
-            return Err(StartError::TooDeep { limit });
+            let chain = around.map_or_else(|| "it is".to_owned(), Around::describe);
+            return Err(StartError::TooDeep { limit, chain });
         }
         check(Subject::Input, request.plan.input_schema(), &request.input)?;
-        check_variables(&request.plan, &request.variables)?;
-        Ok(driver::start(self.clone(), request))
+        check_variables(&request.plan, &request.variables)
     }
 
     /// Takes up a run again that has a journal but no end, from wherever it got to.
@@ -231,7 +273,8 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read, or does not fit the plan.
     pub async fn resume(&self, run_id: RunId, plan: Plan) -> Result<Run, RunError> {
-        driver::resume(self.clone(), run_id, plan).await
+        let (run, _) = driver::resume(self.clone(), run_id, plan, None).await?;
+        Ok(run)
     }
 }
 
@@ -257,6 +300,9 @@ fn check_variables(plan: &Plan, given: &Value) -> Result<(), StartError> {
             subject: Subject::Variables,
             violations: vec![violation],
         });
+    }
+    if plan.variables_schema().is_none() {
+        return Ok(());
     }
     let variables = variables::effective(plan, given);
     let object = variables.iter().map(|(name, value)| (name, value.clone()));

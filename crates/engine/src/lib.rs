@@ -7,6 +7,7 @@
 //! # Layout
 //!
 //! - [`Engine`], [`Request`], [`Run`]: start a run, watch it, cancel it, wait for it.
+//! - [`SubFlow`], [`SubRun`], [`Outer`]: runs that a step asks for, and what they see of the run around it.
 //! - [`Components`], [`Invocation`], [`Completion`], [`Failure`]: the port to components.
 //! - [`scheduler`]: plan and journal entries in, actions out; no clock, no IO, no chance.
 //! - `driver`: one loop per run; records what the scheduler decides, makes attempts, waits.
@@ -26,12 +27,18 @@ mod component;
 mod driver;
 mod engine;
 pub mod event;
+mod outer;
+mod plans;
 pub mod retry;
 mod run;
 pub mod scheduler;
+mod sub_run;
 
-pub use clock::{Clock, Held};
+pub use clock::{Clock, Held, Timer};
 pub use component::{Class, Completion, Components, Failure, Invocation, Trace};
 pub use engine::{Engine, Limits, Options, Request, StartError, Subject};
 pub use event::{Event, Events};
+pub use outer::{Lent, Outer};
+pub use plans::PlanError;
 pub use run::{FailedStep, Finished, Run, RunError, RunHandle};
+pub use sub_run::{Ended, SubFlow, SubRun};

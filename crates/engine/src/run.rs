@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -38,6 +39,8 @@ pub struct RunHandle {
 pub(crate) struct Control {
     pub(crate) feed: Feed,
     reason: OnceLock<String>,
+    /// How many attempts wait for something else than their component, and so hold no slot.
+    n_waiting: AtomicUsize,
     waker: AtomicWaker,
 }
 
@@ -176,5 +179,21 @@ impl Control {
     pub(crate) fn cancelled(&self, waker: &Waker) -> Option<&str> {
         self.waker.register(waker);
         self.reason.get().map(String::as_str)
+    }
+
+    /// An attempt frees its slot.
+    pub(crate) fn begin_wait(&self) {
+        self.n_waiting.fetch_add(1, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// An attempt takes its slot again.
+    pub(crate) fn end_wait(&self) {
+        self.n_waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// How many attempts hold no slot.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.n_waiting.load(Ordering::Acquire)
     }
 }

@@ -227,6 +227,13 @@ async fn a_timeout_counts_from_sending() {
     check(timeout, vec![unsent(slow(4))], "failed: -32006", 1).await;
     let late = Act::After(Duration::from_secs(2), Box::new(unsent(slow(2))));
     check(timeout, vec![late], "1", 1).await;
+    // Neither is waiting for what it asked for; its own time before and after counts.
+    let paused = |first: u64, last: u64| {
+        let waits = Act::Paused(Duration::from_secs(60), Box::new(slow(last)));
+        Act::After(Duration::from_secs(first), Box::new(waits))
+    };
+    check(timeout, vec![paused(1, 1)], "1", 1).await;
+    check(timeout, vec![paused(2, 2)], "failed: -32006", 1).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -376,7 +376,11 @@ impl Components for Nested {
 fn nested(script: &Arc<Script>, flow: &'static str) -> Engine {
     let script = Arc::clone(script);
     let options = Options {
-        limits: Limits { run: 1, depth: 3 },
+        limits: Limits {
+            run: 1,
+            depth: 3,
+            ..Limits::default()
+        },
         ..Options::default()
     };
     Engine::new(Store::memory(), Arc::new(Nested { script, flow }), options)

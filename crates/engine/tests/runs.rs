@@ -397,7 +397,7 @@ async fn runs_may_not_be_nested_without_end() {
     });
     let error = engine.run(request).unwrap_err();
     assert!(
-        matches!(error, StartError::TooDeep { limit: 32 }),
+        matches!(error, StartError::TooDeep { limit: 32, .. }),
         "{error}"
     );
 }

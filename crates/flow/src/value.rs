@@ -342,6 +342,18 @@ impl From<Json> for Value {
     }
 }
 
+impl From<Box<RawValue>> for Value {
+    fn from(text: Box<RawValue>) -> Value {
+        Value::from(Json::from(text))
+    }
+}
+
+impl From<&RawValue> for Value {
+    fn from(text: &RawValue) -> Value {
+        Value::from(Json::from(text))
+    }
+}
+
 impl From<serde_json::Value> for Value {
     fn from(tree: serde_json::Value) -> Value {
         Value::trusted(&tree)

@@ -1,7 +1,9 @@
-//! Facts in memory. Owns two maps; as durable as the process.
+//! Facts in memory, as durable as the process. Owns what is kept and for how long: blobs and the journals of top-level runs for
+//! good; the journal of a run that a step asked for as long as that run could be taken up again, which is until it ends or the
+//! run around it does. A map over a million items so leaves no million journals.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +17,14 @@ use crate::{Blob, BlobType, RunId};
 #[derive(Default)]
 pub(crate) struct Memory {
     blobs: Mutex<HashMap<BlobId, Blob>>,
-    journals: Mutex<HashMap<RunId, Vec<Record>>>,
+    journals: Mutex<Journals>,
+}
+
+#[derive(Default)]
+struct Journals {
+    by_run: HashMap<RunId, Vec<Record>>,
+    /// The runs that have not ended, by the run around them.
+    open_within: HashMap<RunId, HashSet<RunId>>,
 }
 
 impl Memory {
@@ -41,21 +50,61 @@ impl Memory {
     pub(crate) fn append(&self, run_id: &RunId, entries: &[Entry]) -> u64 {
         let at = Timestamp::now();
         let mut journals = lock(&self.journals);
-        let journal = journals.entry(*run_id).or_default();
+        if let Some(Entry::RunCreated(created)) = entries.first()
+            && let Some(parent) = &created.parent
+        {
+            let open = journals.open_within.entry(parent.run_id).or_default();
+            open.insert(*run_id);
+        }
+        let journal = journals.by_run.entry(*run_id).or_default();
         let first = journal.len() as u64;
         journal.extend((first..).zip(entries).map(|(sequence, entry)| Record {
             sequence,
             at,
             entry: entry.clone(),
         }));
+        if let Some(Entry::RunFinished { .. }) = entries.last() {
+            journals.on_finished(run_id);
+        }
         first
     }
 
     pub(crate) fn load(&self, run_id: &RunId) -> Vec<Record> {
         lock(&self.journals)
+            .by_run
             .get(run_id)
             .cloned()
             .unwrap_or_default()
+    }
+}
+
+impl Journals {
+    /// Lets go of what nobody can take up again.
+    fn on_finished(&mut self, run_id: &RunId) {
+        let mut ended: Vec<RunId> = self
+            .open_within
+            .remove(run_id)
+            .into_iter()
+            .flatten()
+            .collect();
+        if let Some(parent) = self.parent_of(run_id) {
+            if let Some(open) = self.open_within.get_mut(&parent) {
+                open.remove(run_id);
+            }
+            self.by_run.remove(run_id);
+        }
+        while let Some(run_id) = ended.pop() {
+            self.by_run.remove(&run_id);
+            ended.extend(self.open_within.remove(&run_id).into_iter().flatten());
+        }
+    }
+
+    /// The run whose step asked for this one.
+    fn parent_of(&self, run_id: &RunId) -> Option<RunId> {
+        match &self.by_run.get(run_id)?.first()?.entry {
+            Entry::RunCreated(created) => Some(created.parent.as_ref()?.run_id),
+            _ => None,
+        }
     }
 }
 
@@ -70,7 +119,7 @@ impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory")
             .field("n_blobs", &lock(&self.blobs).len())
-            .field("n_journals", &lock(&self.journals).len())
+            .field("n_journals", &lock(&self.journals).by_run.len())
             .finish()
     }
 }

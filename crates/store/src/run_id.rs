@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
 
 /// The one id of a run: in the journal, in the API, on the wire and (as its bytes) in traces.
 ///
@@ -37,6 +38,23 @@ impl RunId {
     )]
     pub fn new() -> RunId {
         RunId(Uuid::now_v7())
+    }
+
+    /// The id of the run that a step of this run asks for under a key: always the same, so that whoever asks again finds
+    /// the run that there is. It sorts with the run around it.
+    pub fn of_sub_run(&self, step_id: &str, key: &str) -> RunId {
+        let mut hash = Sha256::new();
+        hash.update(self.as_bytes());
+        hash.update((step_id.len() as u64).to_be_bytes());
+        hash.update(step_id);
+        hash.update(key);
+        let hash = hash.finalize();
+        let mut rest = [0; 10];
+        rest.copy_from_slice(&hash[..10]);
+        let mut milliseconds = [0; 8];
+        milliseconds[2..].copy_from_slice(&self.as_bytes()[..6]);
+        let milliseconds = u64::from_be_bytes(milliseconds);
+        RunId(Builder::from_unix_timestamp_millis(milliseconds, &rest).into_uuid())
     }
 
     /// The sixteen bytes of the id; a run that no trace encloses uses them as its trace id.

@@ -65,6 +65,17 @@ impl Store {
         Ok(id)
     }
 
+    /// Stores a flow under the id that its plan has worked out already, durably once this returns.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn put_flow(&self, id: BlobId, flow: &Value) -> Result<(), StoreError> {
+        match &*self.backend {
+            Backend::Memory(memory) => memory.put_blob(id, flow, BlobType::Flow),
+        }
+        Ok(())
+    }
+
     /// Reads a blob back; `None` when there is none with this id.
     ///
     /// # Errors

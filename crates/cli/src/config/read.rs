@@ -224,12 +224,8 @@ impl Reader<'_> {
         if let Some(count) = fields.count("depth", &mut self.diagnostics) {
             limits.depth = u32::try_from(count).unwrap_or(u32::MAX);
         }
-        if let Some(map) = fields.take("map") {
-            self.not_available(
-                map.span,
-                "`limits.map`",
-                "leave it out: there is no `map` yet that it could limit",
-            );
+        if let Some(count) = self.at_least_one(&mut fields, "map") {
+            limits.map = usize::try_from(count).unwrap_or(usize::MAX);
         }
         fields.finish(&mut self.diagnostics);
         limits

@@ -132,7 +132,7 @@ routes:
 stateStore: { type: inMemory }
 retry: { transportMaxRetries: 7 }
 validate: { input: warn, output: ignore }
-limits: { run: 5, depth: 3 }
+limits: { run: 5, map: 7, depth: 3 }
 loadFile: { allow: [data, /abs] }
 "#,
     );
@@ -157,10 +157,8 @@ loadFile: { allow: [data, /abs] }
     assert_eq!(config.components.validate.input, Strictness::Warn);
     assert_eq!(config.components.validate.output, Strictness::Ignore);
     assert_eq!(config.engine.retry.transport_max_retries, 7);
-    assert_eq!(
-        (config.engine.limits.run, config.engine.limits.depth),
-        (5, 3)
-    );
+    let limits = &config.engine.limits;
+    assert_eq!((limits.run, limits.map, limits.depth), (5, 7, 3));
     let load_file = &config.components.load_file;
     assert_eq!(load_file.folder, Path::new("/work"));
     assert_eq!(

@@ -27,7 +27,8 @@ pub(super) fn builtin() -> Builtin {
         "/get_blob",
         "Returns the data that a content id names",
         |context, input: Input| async move {
-            let blob = callbacks::get_blob(context.engine.store(), &input.blob_id).await?;
+            let blob =
+                callbacks::get_blob(context.invocation.engine.store(), &input.blob_id).await?;
             Ok(Output { data: blob.data })
         },
     )

@@ -5,6 +5,8 @@ use stepflow_engine::Completion;
 use stepflow_protocol::component::ComponentInfo;
 
 use super::Builtin;
+use super::Checks;
+use super::Context;
 
 pub(super) fn builtin() -> Builtin {
     let info = ComponentInfo {
@@ -13,9 +15,12 @@ pub(super) fn builtin() -> Builtin {
         input_schema: None,
         output_schema: None,
     };
-    let run = |_context, input| std::future::ready(Ok(Completion::Output(input))).boxed();
+    let run = |context: Context| {
+        std::future::ready(Ok(Completion::Output(context.invocation.input))).boxed()
+    };
     Builtin {
         info,
+        checks: Checks::ByItself,
         run: Box::new(run),
     }
 }

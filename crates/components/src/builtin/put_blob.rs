@@ -34,7 +34,8 @@ pub(super) fn builtin() -> Builtin {
         |context, input: Input| async move {
             let blob_type = input.blob_type.unwrap_or_default();
             let blob_id =
-                callbacks::put_blob(context.engine.store(), &input.data, blob_type).await?;
+                callbacks::put_blob(context.invocation.engine.store(), &input.data, blob_type)
+                    .await?;
             Ok(Output { blob_id })
         },
     )

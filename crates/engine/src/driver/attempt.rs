@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::plan::StepIdx;
 use stepflow_store::journal::Class;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
-use crate::clock::Clock;
+use crate::clock::Timer;
 use crate::component::{Completion, Components, Failure, Invocation};
 
 type Execution = BoxFuture<'static, Result<Completion, Failure>>;
@@ -24,7 +24,7 @@ pub(super) enum Work {
         step: StepIdx,
         attempt: u32,
         execution: Execution,
-        timer: Option<Timer>,
+        timer: Option<(Duration, Timer)>,
     },
     Wait {
         step: StepIdx,
@@ -42,14 +42,6 @@ pub(super) enum Done {
     Waited {
         step: StepIdx,
     },
-}
-
-/// The deadline of an attempt.
-pub(super) struct Timer {
-    limit: Duration,
-    clock: Clock,
-    /// Set once the attempt has to wait at all, for this start of the clock.
-    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Work {
@@ -70,7 +62,7 @@ impl Work {
     ) -> Work {
         let timer = invocation
             .deadline
-            .map(|limit| Timer::new(limit, invocation.clock.clone()));
+            .map(|limit| (limit, invocation.clock.timer(limit)));
         let execution = catch_unwind(AssertUnwindSafe(|| components.execute(invocation)))
             .unwrap_or_else(|panic| Box::pin(std::future::ready(Err(panicked(&*panic)))));
         Work::Attempt {
@@ -99,7 +91,10 @@ impl Future for Work {
             } => {
                 let result = match poll_execution(execution, context) {
                     Poll::Pending => match timer {
-                        Some(timer) => timer.poll(context).map(Err),
+                        Some((limit, timer)) => {
+                            let is_up = Pin::new(timer).poll(context);
+                            is_up.map(|()| Err(timed_out(*limit)))
+                        }
                         None => Poll::Pending,
                     },
                     ready => ready,
@@ -123,32 +118,9 @@ fn poll_execution(
         .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
 }
 
-impl Timer {
-    fn new(limit: Duration, clock: Clock) -> Timer {
-        Timer {
-            limit,
-            clock,
-            alarm: None,
-        }
-    }
-
-    /// Resolves when the time is up, not counting while the clock is held.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
-        let Some(since) = self.clock.running_since(context.waker()) else {
-            return Poll::Pending;
-        };
-        let deadline = since + self.limit;
-        let new = || (since, Box::pin(tokio::time::sleep_until(deadline)));
-        let (set_for, alarm) = self.alarm.get_or_insert_with(new);
-        if *set_for != since {
-            *set_for = since;
-            alarm.as_mut().reset(deadline);
-        }
-        alarm.as_mut().poll(context).map(|()| {
-            let message = format!("there was no answer within {:?}", self.limit);
-            Failure::new(Class::TimedOut, ErrorCode::TIMEOUT.error(message))
-        })
-    }
+fn timed_out(limit: Duration) -> Failure {
+    let message = format!("there was no answer within {limit:?}");
+    Failure::new(Class::TimedOut, ErrorCode::TIMEOUT.error(message))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Failure {

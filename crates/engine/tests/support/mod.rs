@@ -50,6 +50,8 @@ pub enum Act {
     After(Duration, Box<Act>),
     /// Waits first without being on the clock, as for a process to start.
     Unsent(Duration, Box<Act>),
+    /// Waits first for something that it asked for, which is not on the clock either.
+    Paused(Duration, Box<Act>),
     /// Never answers.
     Hang,
     /// Panics when it is asked.
@@ -190,6 +192,12 @@ async fn perform(mut act: Act, call: Invocation) -> Result<Completion, Failure> 
             }
             Act::Unsent(wait, then) => {
                 let held = call.clock.hold();
+                tokio::time::sleep(wait).await;
+                drop(held);
+                *then
+            }
+            Act::Paused(wait, then) => {
+                let held = call.clock.pause();
                 tokio::time::sleep(wait).await;
                 drop(held);
                 *then

@@ -215,10 +215,6 @@ fn what_is_not_there_yet_says_so() {
         "durability: power",
         &[&format!("1:13 & `durability` {yet}")],
     );
-    bad(
-        "limits: { map: 3 }",
-        &[&format!("1:16 & `limits.map` {yet}")],
-    );
 }
 
 #[test]

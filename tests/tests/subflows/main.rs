@@ -1,0 +1,8 @@
+//! Flows inside flows: the built-ins that run them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may unwrap: its panic is its report"
+)]
+
+mod builtins;
