@@ -1,7 +1,7 @@
 """The FastAPI application that serves a component server.
 
-Owns what FastAPI has to know of us: one route and a lifespan. The route is plain ASGI and served first, so that a message
-costs no more than it has to.
+Owns what FastAPI has to know of us: one route and a lifespan. The route is plain ASGI and served first, so that a
+message costs no more than it has to.
 """
 
 from __future__ import annotations

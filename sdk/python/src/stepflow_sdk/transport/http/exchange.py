@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stepflow_sdk.transport.http.deadlines import Deadlines
 from stepflow_sdk.transport.http.mailbox import Mailbox, Signal
 from stepflow_sdk.transport.http.session import MAX_UNREAD_FRAMES
 
@@ -84,9 +85,11 @@ class Exchange:
             self.told.append(frame)
             self._signal.set()
 
-    async def news(self, seconds: float | None = None) -> bool:
-        """Waits for something to do; returns whether there is, before the time was over."""
-        return await self._signal.wait(seconds)
+    async def news(self, silences: Deadlines[Signal] | None = None) -> bool:
+        """Waits for something to do; returns whether there is, before the silence was too long."""
+        if silences is None:
+            return await self._signal.wait()
+        return await self._signal.wait_beside(silences)
 
     def watch(self) -> None:
         """Notices, from now on, when whoever sent the POST leaves."""

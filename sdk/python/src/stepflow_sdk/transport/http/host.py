@@ -74,6 +74,8 @@ class Host:
         )
         self.watches = Deadlines[Exchange](loop, WATCH_AFTER, Exchange.watch)
         """The calls whose senders will be watched, if they last."""
+        self.silences = Deadlines[Signal](loop, self.options.limits.keep_alive, Signal.give_up)
+        """The streams whose writers wait for something to write."""
         self.open: dict[Exchange, Invocation] = {}
         """The calls that run or wait for their turn."""
         self.calls_back: dict[Id, BackChannel] = {}

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from stepflow_sdk.transport.http.deadlines import Deadlines
+
 __all__ = ["Mailbox", "Signal"]
 
 
@@ -102,6 +104,18 @@ class Signal:
                     timer.cancel()
         was_set, self._is_set = self._is_set, False
         return was_set
+
+    async def wait_beside(self, others: Deadlines[Signal]) -> bool:
+        """Waits to be woken as many do, each as long; returns whether it was, before the time was over."""
+        others.begin(self)
+        try:
+            return await self.wait()
+        finally:
+            others.end(self)
+
+    def give_up(self) -> None:
+        """Wakes the task for nothing, if it waits."""
+        _wake(self._waiter)
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

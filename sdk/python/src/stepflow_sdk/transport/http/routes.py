@@ -232,7 +232,7 @@ class Routes:
                 return
             if events:
                 await _send_body(send, b"".join(events), more=True)
-            elif not await exchange.news(self._host.options.limits.keep_alive):
+            elif not await exchange.news(self._host.silences):
                 await _send_body(send, sse.KEEP_ALIVE, more=True)
 
     # Sessions
@@ -259,7 +259,7 @@ class Routes:
                 chunk = events.take()
                 if chunk:
                     await _send_body(send, chunk, more=True)
-                elif not await stream.signal.wait(self._host.options.limits.keep_alive):
+                elif not await stream.signal.wait_beside(self._host.silences):
                     await _send_body(send, sse.KEEP_ALIVE, more=True)
             await _send_body(send, b"")
         finally:
