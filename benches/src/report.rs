@@ -43,7 +43,8 @@ Every row is measured once a round, all rows in turn, beginning elsewhere in eac
 measured in pairs: floor and row right after each other, three times a round (large messages once), in alternating order; the ratio is the median of the
 ratios of these pairs. Against peers it is the median of the ratios round by round. Ratios are of time (or memory) for one operation: below 1 is
 faster than what it is compared with. Figures are medians over the rounds, then the lowest and the highest. Everything runs on one machine, over pipes or loopback; servers are processes of their own; everything in Rust is a release
-build. A floor passes 200 bytes to and fro; a call of ours carries an input of 27 bytes in a request of about 240, its answer has about 110; peers
+build. A floor passes 200 bytes to and fro; the bare ASGI application runs under uvicorn alone (h11, asyncio's loop), and again on httptools and uvloop, which the
+Python SDK's own server uses; a call of ours carries an input of 27 bytes in a request of about 240, its answer has about 110; peers
 carry the same input. Every answer is looked at. Memory is the most that a process had resident; a server over HTTP serves the whole run, so its figure is that of all rounds
 so far.";
 

@@ -69,7 +69,8 @@ struct Pair {
     in_flight: usize,
     /// How many exchanges of the floor one call takes.
     exchanges: u32,
-    floors: Option<[&'static str; 2]>,
+    floors: Vec<[&'static str; 2]>,
+    /// Those that do the same work: none of them calls back.
     peers: Vec<[&'static str; 2]>,
 }
 
@@ -77,11 +78,14 @@ struct Pair {
 pub fn probes(servers: &Servers, effort: Effort) -> Vec<Probe> {
     let mut pairs = local(servers);
     let rust = (&servers.rust_web, Pace::Http, 64);
-    let rust_floors = [http::AXUM, http::AXUM_64];
+    let rust_floors = vec![[http::AXUM, http::AXUM_64]];
     let rust_peers = vec![peers::RMCP_HTTP];
     pairs.extend(web("Rust SDK", rust, rust_floors, rust_peers));
     let python = (&servers.python_web, Pace::Slow, 32);
-    let python_floors = [http::ASGI, http::ASGI_32];
+    let python_floors = vec![
+        [http::ASGI, http::ASGI_32],
+        [http::ASGI_FAST, http::ASGI_FAST_32],
+    ];
     let python_peers = vec![peers::MCP_SSE, peers::MCP_HTTP, peers::GRPC];
     pairs.extend(web("Python SDK", python, python_floors, python_peers));
     pairs
@@ -103,17 +107,17 @@ fn local(servers: &Servers) -> Vec<Pair> {
         peers,
     };
     vec![
-        pair("memory, Rust SDK", Server::Memory, None, vec![]),
+        pair("memory, Rust SDK", Server::Memory, vec![], vec![]),
         pair(
             "stdio, Rust SDK",
             Server::Stdio(servers.rust.clone()),
-            Some([pipes::BLOCKING, pipes::BLOCKING_PIPELINED]),
+            vec![[pipes::BLOCKING, pipes::BLOCKING_PIPELINED]],
             vec![peers::RMCP_STDIO],
         ),
         pair(
             "stdio, Python SDK",
             Server::Stdio(servers.python.clone()),
-            Some([pipes::PYTHON, pipes::PYTHON_PIPELINED]),
+            vec![[pipes::PYTHON, pipes::PYTHON_PIPELINED]],
             vec![peers::MCP_STDIO],
         ),
     ]
@@ -123,7 +127,7 @@ fn local(servers: &Servers) -> Vec<Pair> {
 fn web(
     sdk: &str,
     (web, pace, in_flight): (&Web, Pace, usize),
-    floors: [&'static str; 2],
+    floors: Vec<[&'static str; 2]>,
     peers: Vec<[&'static str; 2]>,
 ) -> [Pair; 3] {
     let ways = [
@@ -143,8 +147,11 @@ fn web(
         pace,
         in_flight,
         exchanges,
-        floors: Some(floors),
-        peers: peers.clone(),
+        floors: floors.clone(),
+        peers: match exchanges {
+            1 => peers.clone(),
+            _ => vec![],
+        },
     })
 }
 
@@ -159,8 +166,8 @@ impl Pair {
         hows.map(|(in_flight, which, how)| {
             let unit = Unit::of(in_flight);
             let mut row = Row::new(format!("call: {}, {how}", self.name), unit);
-            if let Some(floors) = self.floors {
-                row = row.against_times(self.exchanges, floors[which]);
+            for floor in &self.floors {
+                row = row.against_times(self.exchanges, floor[which]);
             }
             row = self
                 .peers

@@ -170,7 +170,8 @@ for line in sys.stdin.buffer:
     flush()
 "#;
 
-/// The least a Python program can do with a POST: hand its body back, under the same uvicorn as the SDK's.
+/// The least a Python program can do with a POST: hand its body back, under the same uvicorn as the SDK's. Its arguments name the
+/// parser and the loop.
 pub const PYTHON_ECHO: &str = r#"
 import os, socket, sys, threading
 
@@ -201,5 +202,7 @@ listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
 listening.bind(("127.0.0.1", 0))
 listening.listen()
 print(f"serving on http://127.0.0.1:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
-uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([listening])
+parser, loop = sys.argv[1:]
+config = uvicorn.Config(app, http=parser, loop=loop, log_level="warning", access_log=False)
+uvicorn.Server(config).run([listening])
 "#;

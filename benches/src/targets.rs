@@ -203,7 +203,7 @@ fn web() -> Vec<Target> {
             two(http::AXUM, 1.25),
         ),
         target(
-            "A call over an HTTP session, Python SDK, against a bare ASGI echo",
+            "A call over an HTTP session, Python SDK, against a bare ASGI echo under uvicorn alone",
             row("session", "Python"),
             times(http::ASGI, 1.5),
         ),
@@ -223,7 +223,22 @@ fn web() -> Vec<Target> {
             Wanted::FasterThan(vec![peers::GRPC[0]], 1.0),
         ),
         target(
-            "The same against the MCP SDK for Python over HTTP",
+            "The same over plain HTTP",
+            row("plain", "Python"),
+            Wanted::FasterThan(vec![peers::GRPC[0]], 1.0),
+        ),
+        target(
+            "Calls over an HTTP session, 32 in flight, Python SDK, against grpcio with a Python server",
+            "call: HTTP session, Python SDK, 32 in flight",
+            Wanted::FasterThan(vec![peers::GRPC[1]], 1.0),
+        ),
+        target(
+            "The same over plain HTTP",
+            "call: HTTP plain, Python SDK, 32 in flight",
+            Wanted::FasterThan(vec![peers::GRPC[1]], 1.0),
+        ),
+        target(
+            "A call over an HTTP session, Python SDK, against the MCP SDK for Python over HTTP",
             row("session", "Python"),
             Wanted::FasterThan(mcp, 5.0),
         ),

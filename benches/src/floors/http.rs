@@ -26,15 +26,21 @@ use crate::table::note;
 pub const AXUM: &str = "floor: reqwest to axum, round trip";
 /// The same with many POSTs at once.
 pub const AXUM_64: &str = "floor: reqwest to axum, 64 in flight";
-/// A Rust client and the least that a Python web application can do.
+/// A Rust client and the least that a Python web application can do under uvicorn alone.
 pub const ASGI: &str = "floor: reqwest to bare ASGI, round trip";
 /// The same with many POSTs at once.
 pub const ASGI_32: &str = "floor: reqwest to bare ASGI, 32 in flight";
+/// The harder one: the same application with the parser and the loop that the SDK brings along.
+pub const ASGI_FAST: &str = "floor: reqwest to bare ASGI on httptools and uvloop, round trip";
+/// The same with many POSTs at once.
+pub const ASGI_FAST_32: &str = "floor: reqwest to bare ASGI on httptools and uvloop, 32 in flight";
 
 /// The probes of this module.
 pub fn probes(python: &Path, effort: Effort) -> anyhow::Result<Vec<Probe>> {
     let axum = Web::new(Other::ours(Mode::Http)?);
-    let asgi = Web::new(Other::python(python, serve::PYTHON_ECHO));
+    let echo = Other::python(python, serve::PYTHON_ECHO);
+    let asgi = Web::new(echo.clone().argument("h11").argument("asyncio"));
+    let asgi_fast = Web::new(echo.argument("httptools").argument("uvloop"));
     let client = client()?;
     let probe = |name, server: &Web, pace, in_flight| {
         let unit = Unit::of(in_flight);
@@ -54,6 +60,8 @@ pub fn probes(python: &Path, effort: Effort) -> anyhow::Result<Vec<Probe>> {
         probe(AXUM_64, &axum, Pace::Http, 64),
         probe(ASGI, &asgi, Pace::Slow, 1),
         probe(ASGI_32, &asgi, Pace::Slow, 32),
+        probe(ASGI_FAST, &asgi_fast, Pace::Slow, 1),
+        probe(ASGI_FAST_32, &asgi_fast, Pace::Slow, 32),
     ])
 }
 
