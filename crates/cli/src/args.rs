@@ -21,8 +21,10 @@ use crate::screen::Loudness;
 pub use check::Completions;
 pub use check::DrawingFormat;
 pub use check::Explain;
+pub use check::Infer;
 pub use check::Init;
 pub use check::ReportFormat;
+pub use check::TypesFormat;
 pub use check::Validate;
 pub use check::Visualize;
 pub use conformance::Conformance;
@@ -121,6 +123,7 @@ pub enum Command {
     ListComponents(ListComponents),
     Call(Call),
     Inspect(Box<Inspect>),
+    Infer(Infer),
     Visualize(Visualize),
     Explain(Explain),
     Init(Init),

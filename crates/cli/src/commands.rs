@@ -4,6 +4,7 @@ mod call;
 mod completions;
 mod conformance;
 mod explain;
+mod infer;
 mod init;
 mod inspect;
 mod list_components;
@@ -59,6 +60,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::ListComponents(args) => list_components::list_components(&args, context).await,
         Command::Call(args) => call::call(args, context).await,
         Command::Inspect(args) => inspect::inspect(*args, context).await,
+        Command::Infer(args) => infer::infer(&args, context).await,
         Command::Visualize(args) => visualize::visualize(&args, context),
         Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args, context),

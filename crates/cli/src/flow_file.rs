@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stepflow_components::builtin;
+use stepflow_components::mock;
 use stepflow_components::options::Options;
 use stepflow_components::options::Plugin;
 use stepflow_components::routes::Routes;
@@ -16,8 +17,11 @@ use stepflow_flow::document::nearest;
 use stepflow_flow::flow::Flow;
 use stepflow_flow::overrides;
 use stepflow_flow::plan;
+use stepflow_flow::plan::ComponentSchemas;
+use stepflow_flow::plan::Known;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
+use stepflow_protocol::component::ComponentInfo;
 
 use crate::config::Config;
 use crate::json_text;
@@ -43,10 +47,17 @@ pub fn read(path: &Path) -> Result<Arc<Source>, CliError> {
 
 /// Checks the text, and with a config that its components lead somewhere.
 pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
-    let plan::Checked { plan, diagnostics } = plan::check(source);
+    check_with(source, config, &|_| None)
+}
+
+/// The same where component servers have told something of their components.
+pub fn check_with(source: &Arc<Source>, config: Option<&Config>, told: &Known<'_>) -> Checked {
+    let offer = config.and_then(Offer::new);
+    let known = |path: &str| told(path).or_else(|| offer.as_ref()?.schemas(path));
+    let plan::Checked { plan, diagnostics } = plan::check_with(source, &known);
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
-    if let Some(offer) = config.and_then(Offer::new) {
-        all.extend(check_components(source, plan.as_ref(), &offer));
+    if let Some(offer) = &offer {
+        all.extend(check_components(source, plan.as_ref(), offer));
         all.sort_by_key(|found| found.location.span.start());
     }
     let is_sound = !all.iter().any(|found| found.severity == Severity::Error);
@@ -57,6 +68,11 @@ pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
             diagnostics: all,
         },
     }
+}
+
+/// What is known of a component of this config without starting a server.
+pub fn schemas(config: &Config, path: &str) -> Option<ComponentSchemas> {
+    Offer::new(config)?.schemas(path)
 }
 
 /// The flow with its steps changed, as a text of its own, to be checked as the flow itself was.
@@ -96,7 +112,7 @@ struct Offer<'o> {
     options: &'o Options,
     has_file: bool,
     routes: Routes,
-    builtins: Vec<String>,
+    builtins: Vec<ComponentInfo>,
 }
 
 /// Why a component cannot run here.
@@ -111,7 +127,7 @@ impl<'o> Offer<'o> {
         // Routes that cannot be used are reported with the config.
         let routes = Routes::compile(options).ok()?;
         let builtins = builtin::all();
-        let builtins = builtins.iter().map(|it| it.info().component.clone());
+        let builtins = builtins.iter().map(|it| it.info().clone());
         Some(Offer {
             options,
             has_file: config.file.is_some(),
@@ -136,6 +152,32 @@ impl<'o> Offer<'o> {
         let plugin = self.options.plugins.get(target.plugin);
         let is_builtin = matches!(plugin, Some(Plugin::Builtin));
         is_builtin.then(|| self.no_builtin(&target.component))?
+    }
+
+    /// The schemas of a component that needs no server. A route with conditions may lead elsewhere, so it tells nothing.
+    fn schemas(&self, path: &str) -> Option<ComponentSchemas> {
+        let target = self.routes.find(path, &Value::null())?;
+        let (input, output) = match self.options.plugins.get(target.plugin)? {
+            Plugin::Builtin => {
+                let name = Offer::builtin_name(&target.component);
+                let info = self.builtins.iter().find(|it| it.component == name)?;
+                (info.input_schema.clone(), info.output_schema.clone())
+            }
+            Plugin::Mock(options) => {
+                let component = mock::find(options, path, &target.component)?;
+                (
+                    component.input_schema.clone(),
+                    component.output_schema.clone(),
+                )
+            }
+            Plugin::Stdio(_) | Plugin::Http(_) => return None,
+        };
+        Some(ComponentSchemas { input, output })
+    }
+
+    /// Under `/{*component}` a bare name keeps the `/builtin` that it stands for.
+    fn builtin_name(component: &str) -> &str {
+        component.strip_prefix("/builtin").unwrap_or(component)
     }
 
     /// What to add to the config.
@@ -166,12 +208,15 @@ impl<'o> Offer<'o> {
     }
 
     fn no_builtin(&self, component: &str) -> Option<Problem> {
-        // Under `/{*component}` a bare name keeps the `/builtin` that it stands for.
-        let name = component.strip_prefix("/builtin").unwrap_or(component);
-        if self.builtins.iter().any(|known| known == name) {
+        let name = Offer::builtin_name(component);
+        if self.builtins.iter().any(|known| known.component == name) {
             return None;
         }
-        let known = || self.builtins.iter().map(|it| it.trim_start_matches('/'));
+        let known = || {
+            self.builtins
+                .iter()
+                .map(|it| it.component.trim_start_matches('/'))
+        };
         let name = name.trim_start_matches('/');
         let hint = match nearest(name, known()) {
             Some(near) => format!("did you mean {near:?}?"),

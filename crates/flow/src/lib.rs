@@ -20,4 +20,5 @@ pub mod overrides;
 pub mod path;
 pub mod plan;
 pub mod schema;
+pub mod types;
 pub mod value;

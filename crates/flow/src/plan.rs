@@ -18,7 +18,10 @@ use crate::value::Value;
 mod compile;
 mod cycles;
 mod fit;
+mod infer;
 mod known_fields;
+
+pub use infer::{FlowTypes, StepTypes, infer};
 
 /// A step's place in its plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -112,7 +115,7 @@ impl Plan {
     /// Checks a flow and compiles it. Warnings and notes are kept in [`Plan::warnings`].
     pub fn compile(flow: &Flow) -> Result<Plan, Diagnostics> {
         let mut diagnostics = Diagnostics::new(&flow.source);
-        compile::compile(flow, &mut diagnostics).ok_or_else(|| {
+        compile::compile(flow, &|_| None, &mut diagnostics).ok_or_else(|| {
             diagnostics.sort();
             diagnostics
         })
@@ -199,11 +202,29 @@ pub struct Checked {
     pub diagnostics: Diagnostics,
 }
 
+/// What a component says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct ComponentSchemas {
+    /// The schema of its input.
+    pub input: Option<Value>,
+    /// The schema of its output.
+    pub output: Option<Value>,
+}
+
+/// What is known of components before anything runs, by their absolute paths.
+pub type Known<'k> = dyn Fn(&str) -> Option<ComponentSchemas> + 'k;
+
 /// Reads, checks and compiles a flow, and reports all problems of all kinds at once.
 pub fn check(source: &Arc<Source>) -> Checked {
+    check_with(source, &|_| None)
+}
+
+/// The same where something is known of the components. Their schemas count for what is said of the flow, and not for how
+/// it runs: the plan has the schemas that stand in the flow.
+pub fn check_with(source: &Arc<Source>, known: &Known<'_>) -> Checked {
     let mut diagnostics = Diagnostics::new(source);
     let flow = Flow::read(source, &mut diagnostics);
-    let plan = flow.and_then(|flow| compile::compile(&flow, &mut diagnostics));
+    let plan = flow.and_then(|flow| compile::compile(&flow, known, &mut diagnostics));
     diagnostics.sort();
     Checked { plan, diagnostics }
 }

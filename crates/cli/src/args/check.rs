@@ -152,3 +152,40 @@ pub struct Init {
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub sdk: Option<PathBuf>,
 }
+
+/// Prints a flow with the types of what goes into its steps and comes out of them
+///
+/// Types come from the schemas in the flow, and from those of built-in and mock components; with --start, from those of
+/// component servers too. `any` is what nothing is known of.
+#[derive(Debug, Args)]
+#[command(
+    display_name = "stepflow",
+    after_help = "\
+Examples:
+  stepflow infer flow.yaml
+  stepflow infer flow.yaml --start                 ask the component servers
+  stepflow infer flow.yaml --format json | jq .steps"
+)]
+pub struct Infer {
+    /// The flow, YAML or JSON
+    #[arg(value_name = "FLOW", value_hint = ValueHint::FilePath)]
+    pub flow: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Start the component servers and ask for their schemas
+    #[arg(long)]
+    pub start: bool,
+    /// The flow with comments, or the types alone
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: TypesFormat,
+}
+
+/// How types are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TypesFormat {
+    /// The flow, with the types as comments
+    #[default]
+    Flow,
+    /// One JSON object
+    Json,
+}

@@ -195,3 +195,51 @@ fn what_init_writes_is_sound_and_nothing_is_overwritten() {
         "{elsewhere:?}"
     );
 }
+
+#[test]
+fn types_stand_above_what_they_are_of() {
+    let sandbox = Sandbox::new();
+    let flow = "\
+inputSchema: { type: object, properties: { name: { type: string }, n: { type: integer } }, required: [name] }
+steps:
+  - id: store # a blob
+    component: put_blob
+    input: { data: { $input: name } }
+  - { id: nap, component: sleep, input: { duration_ms: { $input: name } } }
+output:
+  a: { $if: { $input: n }, then: { $step: store, path: blub_id }, else: 3 }
+  b: { $coalesce: [{ $input: n }, \"none\"] }
+";
+    sandbox.write("flow.yaml", flow);
+    let ended = sandbox.run(&["infer", "flow.yaml"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_snapshot!(ended.stdout, @r#"
+    inputSchema: { type: object, properties: { name: { type: string }, n: { type: integer } }, required: [name] }
+    steps:
+      # store: {data: string} → {blob_id: string, …}
+      - id: store # a blob
+        component: put_blob
+        input: { data: { $input: name } }
+      # nap: {duration_ms: string} → {duration_ms: integer, …}
+      - { id: nap, component: sleep, input: { duration_ms: { $input: name } } }
+    # output: {a: any, b: integer | string | null}
+    output:
+      a: { $if: { $input: n }, then: { $step: store, path: blub_id }, else: 3 }
+      b: { $coalesce: [{ $input: n }, "none"] }
+    "#);
+    for words in [
+        "flow.yaml:6:66",
+        "the input is of type string at $.duration_ms, and its schema wants integer",
+        "did you mean \"blob_id\"?",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    // A text that no comment can stand in.
+    sandbox.write("one.yaml", "steps: [{ id: \"a\n  b\", component: noop, input: 1 }, { id: c,\n component: noop }]\noutput: 1\n");
+    let ended = sandbox.run(&["infer", "one.yaml"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.starts_with("# "), "{ended:?}");
+    let ended = sandbox.run(&["infer", "one.yaml", "--format", "json"]);
+    let types: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(types["steps"]["a b"]["input"], "integer");
+}

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Compiled, CompiledExpression, Plan, PlannedStep, StepIdx, cycles, fit, known_fields};
+use super::{
+    Compiled, CompiledExpression, Known, Plan, PlannedStep, StepIdx, cycles, fit, known_fields,
+};
 use crate::blob::BlobId;
 use crate::diagnostic::{Code, Diagnostics, Severity};
 use crate::document::{Span, nearest};
@@ -14,13 +16,18 @@ use crate::expression::{Expression, Need, Reference, StepName, Target};
 use crate::flow::{Flow, LocatedSchema, Step};
 use crate::path::Path;
 use crate::schema::Schema;
+use crate::value::Value;
 
 /// How many names a suggestion is sought among.
 const MOST_SUGGESTIONS: usize = 1000;
 
 /// Compiles a flow if neither reading it nor the checks here found an error.
-pub(super) fn compile(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<Plan> {
-    let parts = check(flow, diagnostics);
+pub(super) fn compile(
+    flow: &Flow,
+    known: &Known<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Plan> {
+    let parts = check(flow, known, diagnostics);
     let flow_id = flow_id(flow, diagnostics);
     if diagnostics.has_errors() {
         return None;
@@ -60,9 +67,10 @@ struct Parts {
 }
 
 /// Runs every check on a flow and on the flows inside it.
-fn check(flow: &Flow, diagnostics: &mut Diagnostics) -> Parts {
+fn check(flow: &Flow, known: &Known<'_>, diagnostics: &mut Diagnostics) -> Parts {
     let mut compiler = Compiler {
         flow,
+        known,
         by_id: HashMap::new(),
         uses: Uses::default(),
         has_lost_its_steps: flow.steps.is_empty() && diagnostics.has_errors(),
@@ -81,7 +89,7 @@ fn check(flow: &Flow, diagnostics: &mut Diagnostics) -> Parts {
     let output_schema = compiler.schema(flow.output_schema.as_ref());
     compiler.check_fit(
         &flow.output,
-        flow.output_schema.as_ref(),
+        flow.output_schema.as_ref().map(|schema| &schema.value),
         flow.output_span,
         Severity::Error,
     );
@@ -113,6 +121,7 @@ struct Uses {
 
 struct Compiler<'a> {
     flow: &'a Flow,
+    known: &'a Known<'a>,
     by_id: HashMap<StepName, StepIdx>,
     uses: Uses,
     /// The mistake that took away all the steps, such as a misspelled `steps`, has been told, and says it all.
@@ -153,7 +162,7 @@ impl Compiler<'_> {
         let step = &self.flow.steps[idx.place()];
         self.diagnostics.enter_step(Some(&step.id));
         if let Some(subflow) = &step.subflow {
-            check(subflow, self.diagnostics);
+            check(subflow, self.known, self.diagnostics);
             self.diagnostics.enter_step(Some(&step.id));
         }
         let skip_if = step
@@ -167,12 +176,19 @@ impl Compiler<'_> {
             .map(|default| self.expression(default, Some(idx)));
         let input_schema = self.schema(step.input_schema.as_ref());
         let output_schema = self.schema(step.output_schema.as_ref());
-        self.check_fit(
-            &step.input,
-            step.input_schema.as_ref(),
-            step.input_span,
-            Severity::Warning,
-        );
+        let own = step
+            .input_schema
+            .as_ref()
+            .map(|schema| schema.value.clone());
+        let component = (self.known)(&step.component).and_then(|known| known.input);
+        for schema in [own, component] {
+            self.check_fit(
+                &step.input,
+                schema.as_ref(),
+                step.input_span,
+                Severity::Warning,
+            );
+        }
         let skip_if = match skip_if {
             Some(skip_if) => Some(skip_if?),
             None => None,
@@ -231,32 +247,28 @@ impl Compiler<'_> {
 
     /// Checks what is known about the value a reference leads into.
     fn reference(&mut self, reference: &Reference<StepName>) {
-        let (schema, what) = match &reference.target {
-            Target::Input => (self.flow.input_schema.as_ref(), "the input".to_owned()),
-            Target::Step { step, .. } => {
-                let step = self
-                    .by_id
-                    .get(step)
-                    .map(|idx| &self.flow.steps[idx.place()]);
-                (
-                    step.and_then(|step| step.output_schema.as_ref()),
-                    "the step's output".to_owned(),
-                )
-            }
+        let what = match &reference.target {
+            Target::Input => "the input",
+            Target::Step { .. } => "the step's output",
             Target::Variable { name, default } => {
                 self.variable(name, default.is_some(), reference.span);
                 return;
             }
         };
-        if let Some(schema) = schema {
+        if let Some(schema) = self.schema_of(&reference.target) {
             known_fields::check(
-                &schema.value,
+                &schema,
                 &reference.path,
-                &what,
+                what,
                 reference.span,
                 self.diagnostics,
             );
         }
+    }
+
+    /// The schema of what a reference leads into, where it is known.
+    fn schema_of(&self, target: &Target<StepName>) -> Option<Value> {
+        schema_of(self.flow, self.known, &self.by_id, target)
     }
 
     fn variable(&mut self, name: &str, has_default: bool, span: Span) {
@@ -366,19 +378,13 @@ impl Compiler<'_> {
     fn check_fit(
         &mut self,
         expression: &Expression<StepName>,
-        schema: Option<&LocatedSchema>,
+        schema: Option<&Value>,
         span: Span,
         severity: Severity,
     ) {
         let Some(schema) = schema else { return };
-        let (flow, by_id) = (self.flow, &self.by_id);
-        let source_schema = |target: &Target<StepName>| match target {
-            Target::Input => flow.input_schema.as_ref(),
-            Target::Step { step, .. } => by_id
-                .get(step)
-                .and_then(|idx| flow.steps[idx.place()].output_schema.as_ref()),
-            Target::Variable { .. } => None,
-        };
+        let (flow, known, by_id) = (self.flow, self.known, &self.by_id);
+        let source_schema = |target: &Target<StepName>| schema_of(flow, known, by_id, target);
         let mut fit = fit::Fit {
             source_schema: &source_schema,
             severity,
@@ -389,8 +395,28 @@ impl Compiler<'_> {
             },
             diagnostics: self.diagnostics,
         };
-        fit.check(expression, &schema.value, &Path::root(), span);
+        fit.check(expression, schema, &Path::root(), span);
     }
+}
+
+fn schema_of(
+    flow: &Flow,
+    known: &Known<'_>,
+    by_id: &HashMap<StepName, StepIdx>,
+    target: &Target<StepName>,
+) -> Option<Value> {
+    let own = match target {
+        Target::Input => flow.input_schema.as_ref(),
+        Target::Variable { .. } => None,
+        Target::Step { step, .. } => {
+            let step = &flow.steps[by_id.get(step)?.place()];
+            if step.output_schema.is_none() {
+                return known(&step.component)?.output;
+            }
+            step.output_schema.as_ref()
+        }
+    };
+    own.map(|schema| schema.value.clone())
 }
 
 fn flow_id(flow: &Flow, diagnostics: &mut Diagnostics) -> Option<BlobId> {

@@ -3,13 +3,13 @@
 //! Owns what is certain to fail: data that its schema refuses, a required key that is not there, a step's
 //! output of one type where another is needed. Where a schema leaves a choice, nothing is said.
 
-use super::known_fields::{CHOICES, single_type, sub_schema};
+use super::known_fields::{CHOICES, single_type};
 use crate::diagnostic::{Code, Diagnostics, Severity};
 use crate::document::Span;
-use crate::expression::{Expression, OnSkip, Reference, StepName, Target};
-use crate::flow::LocatedSchema;
+use crate::expression::{Expression, StepName, Target};
 use crate::path::{Path, Segment};
 use crate::schema::Schema;
+use crate::types::{self, Type};
 use crate::value::Value;
 
 /// How many violations of one literal are reported.
@@ -18,7 +18,7 @@ const MOST_VIOLATIONS: usize = 10;
 /// A check of one input or output.
 pub(super) struct Fit<'a> {
     /// The schema of what a reference leads into, where it is known.
-    pub(super) source_schema: &'a dyn Fn(&Target<StepName>) -> Option<&'a LocatedSchema>,
+    pub(super) source_schema: &'a dyn Fn(&Target<StepName>) -> Option<Value>,
     /// How bad a misfit is: a step's input may be let through when the run is configured to.
     pub(super) severity: Severity,
     /// What is checked, for messages.
@@ -37,7 +37,7 @@ impl Fit<'_> {
     ) {
         match expression {
             Expression::Literal(value) => self.literal(value, schema, at, span),
-            Expression::Reference(reference) => self.reference(reference, schema, at),
+            Expression::Reference(reference) => self.kind(expression, schema, at, reference.span),
             Expression::Object(entries) if !has_choices(schema) => {
                 self.is_type("object", schema, at, span);
                 self.required(entries, schema, at, span);
@@ -53,7 +53,8 @@ impl Fit<'_> {
             }
             Expression::List(_) => self.is_type("array", schema, at, span),
             Expression::Template(_) => self.is_type("string", schema, at, span),
-            Expression::Object(_) | Expression::If(_) | Expression::Coalesce(_) => {}
+            Expression::If(_) | Expression::Coalesce(_) => self.kind(expression, schema, at, span),
+            Expression::Object(_) => {}
         }
     }
 
@@ -116,30 +117,26 @@ impl Fit<'_> {
             .hint("correct the value or the schema");
     }
 
-    /// The type of what a reference leads to, where its schema tells.
-    fn reference(&mut self, reference: &Reference<StepName>, schema: &Value, at: &Path) {
-        if let Target::Step {
-            on_skip: OnSkip::UseDefault(_),
-            ..
-        } = reference.target
-        {
-            return;
-        }
-        let Some(source) = (self.source_schema)(&reference.target) else {
+    /// What is known of an expression's value, where the schemas of what it refers to tell.
+    fn kind(&mut self, expression: &Expression<StepName>, schema: &Value, at: &Path, span: Span) {
+        let kind = types::of_expression(expression, &|target| {
+            let schema = (self.source_schema)(target);
+            schema.map_or(Type::Any, |schema| Type::of_schema(&schema))
+        });
+        let Some(misfit) = kind.misfit(&Type::of_schema(schema)) else {
             return;
         };
-        let Some(source) = sub_schema(&source.value, &reference.path) else {
-            return;
+        let place = Path::new([at.segments(), misfit.at.segments()].concat());
+        let (what, wanted) = (self.what, &misfit.wanted);
+        let message = match &misfit.given {
+            Some(given) => {
+                format!("{what} is of type {given} at {place}, and its schema wants {wanted}")
+            }
+            None => format!("{what} has nothing at {place}, and its schema wants {wanted}"),
         };
-        if has_choices(&source) {
-            return;
-        }
-        let Some(given) = single_type(&source) else {
-            return;
-        };
-        if given != "integer" || single_type(schema).as_deref() != Some("number") {
-            self.is_type(&given, schema, at, reference.span);
-        }
+        self.diagnostics
+            .add(self.severity, Code::SchemaConflict, span, message)
+            .hint("correct the value or the schema");
     }
 }
 

@@ -89,21 +89,6 @@ pub(super) fn single_type(schema: &Value) -> Option<String> {
     kind.as_str().map(std::borrow::Cow::into_owned)
 }
 
-/// The schema of what a path leads to, as far as schemas without choices tell.
-pub(super) fn sub_schema(schema: &Value, path: &Path) -> Option<Value> {
-    let mut schema = schema.clone();
-    for segment in path.segments() {
-        if CHOICES.iter().any(|keyword| schema.get(keyword).is_some()) {
-            return None;
-        }
-        schema = match segment {
-            Segment::Field(name) => schema.get("properties")?.get(name)?,
-            Segment::Index(_) => schema.get("items")?,
-        };
-    }
-    Some(schema)
-}
-
 fn unknown_field(
     schema: &Value,
     properties: &Value,
