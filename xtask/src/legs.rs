@@ -88,8 +88,10 @@ impl Leg {
                 ])
                 .run(),
             Self::Cargo => cargo_test(workspace),
+            // The program is what the leg before has built.
             Self::Pytest => run::venv_program(workspace, "pytest")
                 .folder(workspace.path(PYTHON_SDK))
+                .env("STEPFLOW", workspace.path("target/debug/stepflow"))
                 .run(),
         }
     }

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 
 PATIENCE = 20.0
+needs_program = pytest.mark.skipif(
+    "STEPFLOW" not in os.environ, reason="STEPFLOW does not name the program to run flows with"
+)
 ALL = {"cancel": {}, "progress": {}, "log": {}, "ping": {}}
 
 

@@ -30,6 +30,7 @@ from stepflow_sdk.protocol import (
 if TYPE_CHECKING:
     import asyncio
 
+    from stepflow_sdk.flow import FlowBuilder
     from stepflow_sdk.invocation import Invocation
 
 __all__ = ["Context", "StepflowContext", "SyncContext"]
@@ -138,7 +139,7 @@ class _ContextBase:
     ) -> _Operation[EvaluateResult]:
         which = "flow_id" if isinstance(flow, str) else "flow"
         params = {
-            which: flow if isinstance(flow, str) else _as_json(flow, "the flow"),
+            which: flow if isinstance(flow, str) else _as_json(_data_of(flow), "the flow"),
             "input": _as_json(input, "the flow's input"),
             "overrides": _optional(overrides, "the overrides"),
             "variables": _optional(variables, "the variables"),
@@ -208,7 +209,7 @@ class Context(_ContextBase):
 
     async def evaluate_flow(
         self,
-        flow: str | Mapping[str, Any],
+        flow: str | Mapping[str, Any] | FlowBuilder,
         input: Any = None,
         *,
         overrides: Any = None,
@@ -234,7 +235,7 @@ class Context(_ContextBase):
 
     async def submit_batch(
         self,
-        flow: str | Mapping[str, Any],
+        flow: str | Mapping[str, Any] | FlowBuilder,
         inputs: Sequence[Any],
         *,
         overrides: Any = None,
@@ -242,7 +243,7 @@ class Context(_ContextBase):
         key: str | None = None,
     ) -> Batch:
         """Starts a run of a flow for each input and returns at once."""
-        flow_id = flow if isinstance(flow, str) else await self.put_blob(flow, "flow")
+        flow_id = flow if isinstance(flow, str) else await self.put_blob(_data_of(flow), "flow")
         return await self._call(self._submit(flow_id, inputs, overrides, max_concurrency, key))
 
     async def get_batch(
@@ -291,7 +292,7 @@ class SyncContext(_ContextBase):
 
     def evaluate_flow(
         self,
-        flow: str | Mapping[str, Any],
+        flow: str | Mapping[str, Any] | FlowBuilder,
         input: Any = None,
         *,
         overrides: Any = None,
@@ -308,7 +309,7 @@ class SyncContext(_ContextBase):
 
     def submit_batch(
         self,
-        flow: str | Mapping[str, Any],
+        flow: str | Mapping[str, Any] | FlowBuilder,
         inputs: Sequence[Any],
         *,
         overrides: Any = None,
@@ -316,7 +317,7 @@ class SyncContext(_ContextBase):
         key: str | None = None,
     ) -> Batch:
         """Starts a run of a flow for each input and returns at once."""
-        flow_id = flow if isinstance(flow, str) else self.put_blob(flow, "flow")
+        flow_id = flow if isinstance(flow, str) else self.put_blob(_data_of(flow), "flow")
         return self._call(self._submit(flow_id, inputs, overrides, max_concurrency, key))
 
     def get_batch(
@@ -401,6 +402,10 @@ class _LoopWaiter:
     def _set_exception(self, error: StepflowError) -> None:
         if not self._future.done():
             self._future.set_exception(error)
+
+
+def _data_of(flow: Mapping[str, Any] | FlowBuilder) -> Mapping[str, Any]:
+    return flow if isinstance(flow, Mapping) else flow.to_dict()
 
 
 def _as_json(value: Any, what: str) -> Raw:
