@@ -21,6 +21,7 @@ pub use scan::Member;
 pub use scan::Members;
 pub use scan::NotJson;
 pub use scan::Raw;
+pub use scan::is_plain;
 
 /// From this size on, a text is worth sharing: below it a copy costs less than the care.
 pub const LARGE_BYTES: usize = 16 * 1024;
@@ -38,9 +39,11 @@ pub struct Json {
 #[derive(Clone)]
 enum Source {
     /// Copied from somewhere.
-    Short(Arc<str>),
-    /// Taken over as it was.
-    Long(Arc<String>),
+    Copied(Arc<str>),
+    /// As serde_json gave it, who writes it out again without a look.
+    Raw(Arc<Box<RawValue>>),
+    /// A line as it arrived.
+    Line(Arc<String>),
     /// A large value and what stands around it.
     Framed(Arc<Framed>),
 }
@@ -54,10 +57,19 @@ struct Framed {
 }
 
 impl Source {
+    /// How long the text is.
+    fn length(&self) -> usize {
+        match self {
+            Source::Framed(framed) => framed.pieces().iter().map(|piece| piece.len()).sum(),
+            Source::Copied(_) | Source::Raw(_) | Source::Line(_) => self.text().len(),
+        }
+    }
+
     fn text(&self) -> &str {
         match self {
-            Source::Short(text) => text,
-            Source::Long(text) => text,
+            Source::Copied(text) => text,
+            Source::Raw(text) => text.get(),
+            Source::Line(text) => text,
             Source::Framed(framed) => framed.joined.get_or_init(|| framed.join()),
         }
     }
@@ -79,6 +91,9 @@ impl Json {
     /// # Errors
     /// What serde_json says of it.
     pub fn parse(text: &str) -> Result<Json, serde_json::Error> {
+        if text.len() < LARGE_BYTES {
+            return serde_json::from_str::<Box<RawValue>>(text).map(Json::from);
+        }
         match Raw::parse(text) {
             Ok(raw) => Ok(Json::from(raw)),
             // Which words for it, serde_json knows.
@@ -91,24 +106,22 @@ impl Json {
     /// # Errors
     /// When it does not.
     pub fn of(source: &(impl Serialize + ?Sized)) -> Result<Json, serde_json::Error> {
-        serde_json::to_string(source).map(Json::taken)
+        serde_json::value::to_raw_value(source).map(Json::from)
     }
 
-    /// Takes over a text that is known to be JSON.
-    fn taken(text: String) -> Json {
-        let range = 0..text.len();
-        let source = match text.len() < LARGE_BYTES {
-            true => Source::Short(text.into()),
-            false => Source::Long(Arc::new(text)),
-        };
-        Json { source, range }
+    /// Copies a text that is known to be JSON.
+    fn copied(text: &str) -> Json {
+        Json {
+            range: 0..text.len(),
+            source: Source::Copied(text.into()),
+        }
     }
 
     /// A part of a large text, which it keeps alive.
     pub fn of_whole(whole: &Arc<String>, part: Raw<'_>) -> Json {
         match place(whole, part.get()) {
             Some(range) => Json {
-                source: Source::Long(Arc::clone(whole)),
+                source: Source::Line(Arc::clone(whole)),
                 range,
             },
             None => Json::from(part),
@@ -130,15 +143,10 @@ impl Json {
     /// The same value, but for one that would keep a much larger text alive: that one is copied.
     #[must_use]
     pub fn released(self) -> Json {
-        let whole = match &self.source {
-            Source::Short(text) => text.len(),
-            Source::Long(text) => text.len(),
-            Source::Framed(_) => return self,
-        };
-        if whole < LARGE_BYTES || self.range.len() >= whole / MOST_PINNED {
-            return self;
+        match self.range.len() >= self.source.length() / MOST_PINNED {
+            true => self,
+            false => Json::copied(self.get()),
         }
-        Json::taken(self.get().to_owned())
     }
 
     /// The text.
@@ -200,14 +208,7 @@ fn place(whole: &str, part: &str) -> Option<Range<usize>> {
 
 impl From<Raw<'_>> for Json {
     fn from(raw: Raw<'_>) -> Json {
-        let text = raw.get();
-        match text.len() < LARGE_BYTES {
-            true => Json {
-                range: 0..text.len(),
-                source: Source::Short(text.into()),
-            },
-            false => Json::taken(text.to_owned()),
-        }
+        Json::copied(raw.get())
     }
 }
 
@@ -219,7 +220,10 @@ impl From<&RawValue> for Json {
 
 impl From<Box<RawValue>> for Json {
     fn from(raw: Box<RawValue>) -> Json {
-        Json::taken(Box::<str>::from(raw).into())
+        Json {
+            range: 0..raw.get().len(),
+            source: Source::Raw(Arc::new(raw)),
+        }
     }
 }
 
@@ -237,7 +241,14 @@ impl fmt::Display for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(self.get()).map_err(serde::ser::Error::custom)?;
+        let part;
+        let raw: &RawValue = match &self.source {
+            Source::Raw(raw) if raw.get().len() == self.range.len() => raw,
+            _ => {
+                part = serde_json::from_str(self.get()).map_err(serde::ser::Error::custom)?;
+                part
+            }
+        };
         raw.serialize(serializer)
     }
 }

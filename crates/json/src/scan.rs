@@ -3,8 +3,12 @@
 
 use std::ops::Range;
 
-/// How much of a string is looked at together.
+/// How much of a long string is looked at together.
 const BLOCK: usize = 64;
+/// So many words of a string are looked at one by one before it counts as long.
+const WORDS: usize = 8;
+/// A one in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
 
 /// The text stops being JSON here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,9 +123,11 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-fn skip_space(bytes: &[u8], at: usize) -> usize {
-    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-    at + bytes[at..].iter().take_while(is_space).count()
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
 }
 
 struct Key {
@@ -180,7 +186,14 @@ impl Open {
 }
 
 /// The end of the value that starts at `at`.
-fn value(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
+fn value(bytes: &[u8], at: usize) -> Result<usize, NotJson> {
+    match bytes.get(at) {
+        Some(b'{' | b'[') => nested(bytes, at),
+        _ => scalar(bytes, at),
+    }
+}
+
+fn nested(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
     let mut open = Open::default();
     loop {
         let (opens, closes) = match bytes.get(at) {
@@ -298,24 +311,41 @@ fn string(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
     }
 }
 
-/// The next byte of a string that is special. Short stretches are walked, long ones go by in blocks.
-fn plain(bytes: &[u8], at: usize) -> usize {
-    let rest = &bytes[at..];
-    let near = &rest[..rest.len().min(BLOCK)];
-    if let Some(found) = near.iter().position(|&byte| is_special(byte)) {
-        return at + found;
-    }
-    let blocks = rest.chunks_exact(BLOCK);
-    let n_plain = blocks
-        .take_while(|block| {
+/// The next byte of a string that is special, or its end. Short strings go by in words, long ones in blocks.
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        for _ in 0..WORDS {
+            let Some(word) = bytes[at..].first_chunk() else {
+                let rest = bytes[at..].iter();
+                return at + rest.take_while(|&&byte| !is_special(byte)).count();
+            };
+            let special = special(u64::from_le_bytes(*word));
+            if special != 0 {
+                return at + special.trailing_zeros() as usize / 8;
+            }
+            at += word.len();
+        }
+        let is_plain = |block: &&[u8]| {
             !block
                 .iter()
                 .fold(false, |any, &byte| any | is_special(byte))
-        })
-        .count();
-    let from = n_plain * BLOCK;
-    let found = rest[from..].iter().position(|&byte| is_special(byte));
-    at + from + found.unwrap_or(rest.len() - from)
+        };
+        at += bytes[at..].chunks_exact(BLOCK).take_while(is_plain).count() * BLOCK;
+    }
+}
+
+/// Whether a text can stand between quotes as it is.
+pub fn is_plain(text: &str) -> bool {
+    plain(text.as_bytes(), 0) == text.len()
+}
+
+/// The high bit of each byte that is special. Above the lowest of them, borrows may set others.
+fn special(word: u64) -> u64 {
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
+    (control | quote | backslash) & (ONES << 7)
 }
 
 /// Half of a surrogate pair is taken: the text is passed on, and only who wants a string of it can mind.

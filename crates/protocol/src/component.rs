@@ -120,6 +120,7 @@ pub struct InfoResult {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExecuteParams {
     /// The component's path, with or without the leading slash or the prefix.
+    #[serde(deserialize_with = "crate::text")]
     pub component: Arc<str>,
     /// Its input.
     pub input: Value,
@@ -127,13 +128,13 @@ pub struct ExecuteParams {
     #[serde(default)]
     pub attempt: Option<u32>,
     /// The step's id in its flow.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::maybe_text")]
     pub step_id: Option<Arc<str>>,
     /// The run's id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::maybe_text")]
     pub run_id: Option<Arc<str>>,
     /// The content id of the run's flow.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::maybe_text")]
     pub flow_id: Option<Arc<str>>,
     /// Where this belongs, for logs and traces.
     #[serde(default)]

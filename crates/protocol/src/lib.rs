@@ -24,7 +24,10 @@ pub mod notice;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::Deserializer;
 use serde::Serialize;
+use serde::de::Visitor;
+use std::fmt;
 use std::sync::Arc;
 
 pub use handshake::HandshakeError;
@@ -41,20 +44,60 @@ pub const PROTOCOL_VERSION: u32 = 1;
 #[serde(default)]
 pub struct Observability {
     /// W3C trace id: 32 hexadecimal digits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "maybe_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub trace_id: Option<Arc<str>>,
     /// W3C span id: 16 hexadecimal digits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "maybe_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub span_id: Option<Arc<str>>,
     /// The run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "maybe_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub run_id: Option<Arc<str>>,
     /// The content id of the run's flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "maybe_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub flow_id: Option<Arc<str>>,
     /// The step.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "maybe_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub step_id: Option<Arc<str>>,
+}
+
+/// Reads shared text, with one allocation where serde takes two.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    struct Text;
+    impl Visitor<'_> for Text {
+        type Value = Arc<str>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(text.into())
+        }
+    }
+    deserializer.deserialize_str(Text)
+}
+
+/// The same where it may be missing.
+pub(crate) fn maybe_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Arc<str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text(#[serde(deserialize_with = "text")] Arc<str>);
+    let text = Option::<Text>::deserialize(deserializer)?;
+    Ok(text.map(|Text(text)| text))
 }
 
 /// A request id as JSON Schema sees it.

@@ -37,6 +37,16 @@ pub enum Id {
     String(Arc<str>),
 }
 
+impl Id {
+    fn read(raw: Raw<'_>) -> Result<Id, serde_json::Error> {
+        let text = raw.get();
+        match text.starts_with('"') {
+            true => string(text).map(|text| Id::String(text.into())),
+            false => serde_json::from_str(text),
+        }
+    }
+}
+
 impl From<&str> for Id {
     fn from(text: &str) -> Self {
         Id::String(text.into())
@@ -188,7 +198,7 @@ impl<'a> Envelope<'a> {
         let mut envelope = Envelope::default();
         for member in members {
             let member = member?;
-            let Some((name, place)) = envelope.place(&plain(member.key)?) else {
+            let Some((name, place)) = envelope.place(member.key)? else {
                 continue;
             };
             if place.replace(member.value).is_some() {
@@ -202,26 +212,39 @@ impl<'a> Envelope<'a> {
         Ok(envelope)
     }
 
-    fn place(&mut self, key: &str) -> Option<(&'static str, &mut Option<Raw<'a>>)> {
-        Some(match key {
+    /// Where the value of a key belongs, if we know it.
+    fn place(&mut self, key: &str) -> Result<Option<(&'static str, Place<'_, 'a>)>, Unreadable> {
+        Ok(Some(match key {
             "jsonrpc" => ("jsonrpc", &mut self.jsonrpc),
             "id" => ("id", &mut self.id),
             "method" => ("method", &mut self.method),
             "params" => ("params", &mut self.params),
             "result" => ("result", &mut self.result),
             "error" => ("error", &mut self.error),
-            _ => return None,
-        })
+            escaped if escaped.contains('\\') => {
+                let quoted = format!("\"{escaped}\"");
+                let plain = string(&quoted).map_err(|_| Unreadable::NotJson)?;
+                return match plain.contains('\\') {
+                    true => Ok(None),
+                    false => self.place(&plain),
+                };
+            }
+            _ => return Ok(None),
+        }))
     }
 }
 
-/// A key without its escapes.
-fn plain(key: &str) -> Result<Cow<'_, str>, Unreadable> {
-    if !key.contains('\\') {
-        return Ok(Cow::Borrowed(key));
+type Place<'e, 'a> = &'e mut Option<Raw<'a>>;
+
+/// The string that a JSON text is.
+fn string(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match inner.filter(|inner| !inner.contains('\\')) {
+        Some(plain) => Ok(Cow::Borrowed(plain)),
+        None => serde_json::from_str(text).map(Cow::Owned),
     }
-    let plain = serde_json::from_str(&format!("\"{key}\""));
-    plain.map(Cow::Owned).map_err(|_| Unreadable::NotJson)
 }
 
 impl Message {
@@ -317,8 +340,7 @@ impl Message {
 }
 
 fn push_string(out: &mut Vec<u8>, text: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    if stepflow_json::is_plain(text) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -346,10 +368,8 @@ impl<'a> Envelope<'a> {
                 let why = format!("its id is longer than {MAX_ID_BYTES} bytes");
                 return Err(Malformed::NotAMessage { why });
             }
-            Some(raw) => Some(serde_json::from_str::<Id>(raw.get()).map_err(|error| {
-                Malformed::NotAMessage {
-                    why: format!("its id is wrong: {error}"),
-                }
+            Some(raw) => Some(Id::read(raw).map_err(|error| Malformed::NotAMessage {
+                why: format!("its id is wrong: {error}"),
             })?),
         };
         let version_is_right = self
@@ -379,8 +399,8 @@ fn classify_call(
     if !version_is_right {
         return Err(wrong(id, r#"its "jsonrpc" is not "2.0""#.into()));
     }
-    let method: Cow<'static, str> = match serde_json::from_str::<String>(method.get()) {
-        Ok(method) => Cow::Owned(method),
+    let method = match string(method.get()) {
+        Ok(method) => Cow::Owned(method.into_owned()),
         Err(error) => return Err(wrong(id, format!("its method is wrong: {error}"))),
     };
     if !params.get().starts_with(['{', '[']) {
