@@ -12,6 +12,7 @@ use crate::value::Value;
 mod fields;
 mod read;
 mod scalar;
+pub mod shape;
 mod shared;
 mod similar;
 

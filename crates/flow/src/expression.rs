@@ -12,11 +12,13 @@ use crate::value::Value;
 mod lookalike;
 mod parse;
 mod print;
+mod shapes;
 mod template;
 
 pub use parse::parse;
 pub(crate) use parse::parse_condition;
 pub use print::print;
+pub use shapes::{EXPRESSION, NO_DOLLAR};
 
 /// A step as a flow names it, before it is looked up.
 pub type StepName = Arc<str>;

@@ -16,10 +16,12 @@ use crate::value::Value;
 mod component;
 mod read;
 mod read_step;
+mod shapes;
 mod suite;
 
 pub use component::normalize as normalize_component;
 pub use read_step::read_backoff;
+pub use shapes::{BACKOFF, json_schema};
 pub use suite::{Case, Expected, HealthCheck, Server, Suite};
 
 /// A flow that could be read. Whether it can be run is for [`crate::plan::Plan::compile`] to say.

@@ -7,10 +7,16 @@
 
 use std::fmt::Write as _;
 
+use stepflow_flow::diagnostic::Code;
+use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::diagnostic::Severity;
+use stepflow_flow::document;
 use stepflow_flow::document::Source;
+use stepflow_flow::flow;
 use stepflow_flow::flow::Flow;
 use stepflow_flow::plan;
+use stepflow_flow::schema::Schema;
+use stepflow_flow::value::Value;
 
 const CASES: &str = include_str!("bad_flows.txt");
 
@@ -73,6 +79,82 @@ fn every_bad_flow_is_answered_with_its_diagnostics() {
         );
     }
     assert!(cases.len() >= 60, "only {} cases", cases.len());
+}
+
+/// What the schema of flows cannot see, by the code of the diagnostic and words of its message, and why.
+const UNSEEN: &[(Code, &str, &str)] = &[
+    (Code::Syntax, "", DATA),
+    (Code::DuplicateKey, "a second time", DATA),
+    (Code::Number, "", DATA),
+    (Code::Alias, "", DATA),
+    (Code::TooDeep, "", DATA),
+    (Code::TooLarge, "", DATA),
+    (Code::SeveralDocuments, "", DATA),
+    (Code::Tag, "", DATA),
+    (Code::Key, "", DATA),
+    (Code::BadPath, "", GRAMMAR),
+    (Code::BadTemplate, "", GRAMMAR),
+    (Code::BadComponent, "", GRAMMAR),
+    (
+        Code::BadSchema,
+        "cannot be used",
+        "a schema is checked when it is compiled",
+    ),
+    (Code::DuplicateId, "", WHOLE),
+    (Code::UndefinedStep, "", WHOLE),
+    (Code::Cycle, "", WHOLE),
+    (Code::UndefinedVariable, "", WHOLE),
+    (Code::UnknownField, "", WHOLE),
+    (Code::SchemaConflict, "", WHOLE),
+    (Code::DuplicateKey, "both give this schema", WHOLE),
+    (
+        Code::BadValue,
+        "is longer than `maxDelay`",
+        "a schema compares no two values",
+    ),
+];
+const DATA: &str = "this is about the text, before it is data";
+const GRAMMAR: &str = "texts with a grammar of their own are strings to a schema";
+const WHOLE: &str = "only the whole flow tells";
+
+/// What the schema takes the reader takes, and the other way round.
+#[test]
+fn the_schema_sees_what_the_reader_sees() {
+    let schema = Value::from_serialize(&flow::json_schema()).expect("a schema is JSON");
+    let schema = Schema::compile(&schema).expect("it is JSON Schema");
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let source = Source::new("f", case.text.replace('␍', "\r"));
+        let checked = plan::check(&source);
+        let errors = checked
+            .diagnostics
+            .iter()
+            .filter(|it| it.severity == Severity::Error);
+        let errors: Vec<_> = errors.collect();
+        let seen: Vec<_> = errors
+            .iter()
+            .filter(|it| {
+                !UNSEEN
+                    .iter()
+                    .any(|(code, words, _)| it.code == *code && it.message.contains(words))
+            })
+            .map(ToString::to_string)
+            .collect();
+        let node = document::read(&source, &mut Diagnostics::new(&source));
+        let Some(node) = node else { continue };
+        match schema.validate(&node.to_value()) {
+            Ok(()) if !seen.is_empty() => wrong.push(format!(
+                "{}: the schema takes it, not the reader: {seen:#?}",
+                case.name
+            )),
+            Err(violations) if seen.is_empty() => wrong.push(format!(
+                "{}: the reader takes it, not the schema: {violations:#?}",
+                case.name
+            )),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

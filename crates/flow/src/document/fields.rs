@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Kind, Node, Object, Span, nearest};
+use super::{Kind, Node, Object, Span, nearest, shape};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::duration;
 
@@ -31,7 +31,27 @@ pub struct Fields<'n> {
     object: &'n Object,
     what: &'n str,
     span: Span,
-    known: Vec<&'static str>,
+    known: Known,
+}
+
+/// The keys that an object may have.
+#[derive(Debug)]
+enum Known {
+    /// Those that a reader has asked for.
+    Asked(Vec<&'static str>),
+    /// Those of a table.
+    Table(&'static shape::Object),
+}
+
+impl Known {
+    fn iter(&self) -> impl Iterator<Item = &'static str> {
+        let (asked, table) = match self {
+            Known::Asked(asked) => (asked.as_slice(), [].as_slice()),
+            Known::Table(table) => ([].as_slice(), table.keys),
+        };
+        let table = table.iter().map(|key| key.name);
+        asked.iter().copied().chain(table)
+    }
 }
 
 impl<'n> Fields<'n> {
@@ -55,8 +75,31 @@ impl<'n> Fields<'n> {
             object,
             what,
             span: node.span,
-            known: Vec::new(),
+            known: Known::Asked(Vec::new()),
         })
+    }
+
+    /// The fields of a node that must be an object with the keys of a table.
+    pub fn of(
+        node: &'n Node,
+        table: &'static shape::Object,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Fields<'n>> {
+        let mut fields = Fields::read(node, table.what, diagnostics)?;
+        fields.narrow(table);
+        Some(fields)
+    }
+
+    /// From now on the object has the keys of this table: one of its keys has told which kind it is.
+    pub fn narrow(&mut self, table: &'static shape::Object) {
+        self.known = Known::Table(table);
+    }
+
+    /// Makes the keys of a table known beside those asked for: the object may be of that kind, or of another.
+    pub fn allow(&mut self, table: &'static shape::Object) {
+        for key in table.keys {
+            self.take_value(key.name);
+        }
     }
 
     /// Where the object stands.
@@ -71,8 +114,14 @@ impl<'n> Fields<'n> {
 
     /// The value of a key whose null is a value.
     pub fn take_value(&mut self, key: &'static str) -> Option<&'n Node> {
-        if !self.known.contains(&key) {
-            self.known.push(key);
+        match &mut self.known {
+            Known::Asked(asked) if !asked.contains(&key) => asked.push(key),
+            Known::Asked(_) => {}
+            Known::Table(table) => debug_assert!(
+                table.keys.iter().any(|known| known.name == key),
+                "the table of {} lacks {key:?}",
+                table.what
+            ),
         }
         self.object
             .iter()
@@ -275,7 +324,7 @@ impl<'n> Fields<'n> {
                 self.unknown_key(name, hint, entry.key_span, diagnostics);
                 continue;
             };
-            if let Some((_, first)) = seen.iter().find(|(known, _)| known == key) {
+            if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {
                 diagnostics
                     .error(
                         Code::DuplicateKey,
@@ -295,12 +344,12 @@ impl<'n> Fields<'n> {
         span: Span,
         diagnostics: &mut Diagnostics,
     ) {
-        let hint = match (nearest(name, self.known.iter().copied()), hint) {
+        let hint = match (nearest(name, self.known.iter()), hint) {
             (Some(near), _) => format!("did you mean {near:?}?"),
             (None, Some(hint)) => hint.to_owned(),
             (None, None) => format!(
                 "the known keys are {}; keys of your own start with `x-`",
-                self.known.join(", ")
+                self.known.iter().collect::<Vec<_>>().join(", ")
             ),
         };
         let message = format!("unknown key {name:?} in {}", self.what);

@@ -5,22 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Expression, If, OnSkip, Reference, StepName, Target, lookalike, template};
+use super::{Expression, If, OnSkip, Reference, StepName, Target, lookalike, shapes, template};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Object, Span, nearest};
 use crate::path::{Path, Segment};
 use crate::value::Value;
-
-const KNOWN: [&str; 8] = [
-    "$input",
-    "$step",
-    "$variable",
-    "$from",
-    "$literal",
-    "$if",
-    "$coalesce",
-    "$template",
-];
 
 /// Reads an expression in either dialect. What is wrong goes to `diagnostics`, and null takes its place.
 ///
@@ -120,8 +109,7 @@ fn dollar(node: &Node, object: &Object, diagnostics: &mut Diagnostics) -> Expres
             .hint("an expression has one `$` key; put data with such keys under `$literal`");
         return nothing();
     }
-    let known = KNOWN.iter().find(|known| **known == &**key);
-    let Some(known) = known else {
+    let Some((known, table)) = shapes::of(key) else {
         let hint = unknown_hint(key);
         diagnostics
             .error(
@@ -135,8 +123,9 @@ fn dollar(node: &Node, object: &Object, diagnostics: &mut Diagnostics) -> Expres
     let Some(mut fields) = Fields::read(node, "an expression", diagnostics) else {
         return nothing();
     };
+    fields.narrow(table);
     let found = fields.take_value(known).map_or(&entry.node, |found| found);
-    let parsed = match *known {
+    let parsed = match known {
         "$input" => input(found, diagnostics),
         "$step" => step(found, &mut fields, diagnostics),
         "$variable" => variable(found, &mut fields, diagnostics),
@@ -165,13 +154,13 @@ fn unknown_hint(key: &str) -> String {
     if !instead.is_empty() {
         return instead.to_owned();
     }
-    match nearest(key, KNOWN) {
+    match nearest(key, shapes::dollars()) {
         Some(near) => {
             format!("did you mean {near:?}? Data with such a key goes under `$literal`")
         }
         None => format!(
             "there are {}; data with other `$` keys goes under `$literal: {{…}}`",
-            KNOWN.join(", ")
+            shapes::dollars().join(", ")
         ),
     }
 }
@@ -273,7 +262,7 @@ fn from(
 ) -> Option<Expression<StepName>> {
     let path = optional_path(fields, diagnostics);
     let on_skip_node = fields.take("onSkip");
-    let mut source = Fields::read(node, "`$from`", diagnostics)?;
+    let mut source = Fields::of(node, &shapes::SOURCE, diagnostics)?;
     let (step_node, workflow, variable) = (
         source.take("step"),
         source.take("workflow"),
@@ -386,8 +375,10 @@ fn read_on_skip(node: &Node, diagnostics: &mut Diagnostics) -> OnSkip<StepName> 
     fields.require("action", diagnostics);
     let action = fields.choice("action", &["skip", "useDefault"], diagnostics);
     let default = if action == Some(0) {
+        fields.narrow(&shapes::ON_SKIP_SKIP);
         None
     } else {
+        fields.narrow(&shapes::ON_SKIP_DEFAULT);
         fields.take_value("defaultValue")
     };
     fields.finish(diagnostics);

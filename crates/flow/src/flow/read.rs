@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{DeclaredVariable, DeclaredVariables, Example, Flow, LocatedSchema, read_step, suite};
+use super::{
+    DeclaredVariable, DeclaredVariables, Example, Flow, LocatedSchema, read_step, shapes, suite,
+};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Object};
 use crate::expression::{self, Expression};
@@ -16,7 +18,7 @@ use crate::value::Value;
 pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
     let value = node.to_value();
     let step_nodes = node.take_items("steps");
-    let mut fields = Fields::read(&node, "a flow", diagnostics)?;
+    let mut fields = Fields::of(&node, &shapes::FLOW, diagnostics)?;
     fields.take("schema");
     let name = fields.string("name", diagnostics);
     let description = fields.string("description", diagnostics);
@@ -109,7 +111,7 @@ fn older_schemas(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Sche
 
 /// The newer block: one object schema with a property for each kind of schema.
 fn newer_schemas(node: &Node, older: Schemas, diagnostics: &mut Diagnostics) -> Schemas {
-    let Some(mut fields) = Fields::read(node, "`schemas`", diagnostics) else {
+    let Some(mut fields) = Fields::of(node, &shapes::SCHEMAS, diagnostics) else {
         return older;
     };
     fields.choice("type", &["object"], diagnostics);
@@ -119,7 +121,7 @@ fn newer_schemas(node: &Node, older: Schemas, diagnostics: &mut Diagnostics) -> 
     let Some(properties) = properties else {
         return older;
     };
-    let Some(mut fields) = Fields::read(properties, "`schemas.properties`", diagnostics) else {
+    let Some(mut fields) = Fields::of(properties, &shapes::SCHEMA_PROPERTIES, diagnostics) else {
         return older;
     };
     let input = fields
@@ -266,7 +268,7 @@ fn variables(
 /// A variable's schema is JSON Schema with two keys of ours, so other keys are left to JSON Schema.
 fn variable(node: &Node, diagnostics: &mut Diagnostics) -> DeclaredVariable {
     let fields = match node.kind {
-        Kind::Object(_) => Fields::read(node, "a variable", diagnostics),
+        Kind::Object(_) => Fields::of(node, &shapes::VARIABLE, diagnostics),
         _ => None,
     };
     let Some(mut fields) = fields else {
@@ -284,7 +286,7 @@ fn variable(node: &Node, diagnostics: &mut Diagnostics) -> DeclaredVariable {
 }
 
 fn example(node: &Node, diagnostics: &mut Diagnostics) -> Option<Example> {
-    let mut fields = Fields::read(node, "an example", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::EXAMPLE, diagnostics)?;
     fields.require("name", diagnostics);
     let name = fields.string("name", diagnostics);
     let description = fields.string("description", diagnostics);

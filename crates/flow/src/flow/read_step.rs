@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use super::{Backoff, Flow, Growth, OnError, Retry, Step, component, read};
+use super::{Backoff, Flow, Growth, OnError, Retry, Step, component, read, shapes};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Span};
 use crate::expression::{self, Expression, StepName};
 use crate::value::Value;
 
 /// The most retries a step may ask for.
-const MOST_RETRIES: u64 = 1_000_000;
+pub(super) const MOST_RETRIES: u64 = 1_000_000;
 
 pub(super) fn step(node: &Node, diagnostics: &mut Diagnostics) -> Option<Step> {
-    let mut fields = Fields::read(node, "a step", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::STEP, diagnostics)?;
     let id_span = fields.take("id").map_or(fields.span(), |id| id.span);
     let id = fields.string("id", diagnostics);
     diagnostics.enter_step(id.as_ref());
@@ -194,6 +194,13 @@ fn read_on_error(node: &Node, place: Place, diagnostics: &mut Diagnostics) -> On
     let action = fields
         .choice("action", &actions, diagnostics)
         .map(|place| actions[place]);
+    let table = match action {
+        Some("skip") => &shapes::SKIP,
+        Some("useDefault") => &shapes::USE_DEFAULT,
+        Some("retry") => &shapes::RETRY,
+        _ => &shapes::FAIL,
+    };
+    fields.narrow(table);
     let on_error = match action {
         Some("skip") => OnError::Skip,
         Some("useDefault") => match fields.take_value("defaultValue") {
@@ -215,14 +222,13 @@ fn read_on_error(node: &Node, place: Place, diagnostics: &mut Diagnostics) -> On
         // What else stands there may belong to the action that could not be read.
         None => return OnError::Fail,
     };
-    let what = format!("`onError` with the action {}", action.unwrap_or("fail"));
     let hint = match on_error {
         OnError::Fail => "the action fail has no keys of its own",
         OnError::Skip => "the action skip has no keys of its own",
         OnError::UseDefault(_) => "the action useDefault takes `defaultValue`",
         OnError::Retry(_) => "the action retry takes `maxRetries`, `backoff` and `then`",
     };
-    fields.finish_as(&what, hint, diagnostics);
+    fields.finish_as(table.what, hint, diagnostics);
     on_error
 }
 
@@ -254,7 +260,7 @@ fn read_retry(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Retry<S
 
 /// Reads a backoff; config files have the same one, with defaults of their own.
 pub fn read_backoff(node: &Node, default: Backoff, diagnostics: &mut Diagnostics) -> Backoff {
-    let Some(mut fields) = Fields::read(node, "`backoff`", diagnostics) else {
+    let Some(mut fields) = Fields::of(node, &shapes::BACKOFF, diagnostics) else {
         return default;
     };
     let growth = fields.choice(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Step;
+use super::shapes::suite as shapes;
 use crate::diagnostic::{Code, Diagnostics};
 use crate::document::{Fields, Kind, Node, Span, nearest};
 use crate::error::{ErrorCode, FlowError};
@@ -159,7 +160,7 @@ impl Expected {
 
 /// Reads `test`; the steps are those of the flow it stands in.
 pub(super) fn read(node: &Node, steps: &[Step], diagnostics: &mut Diagnostics) -> Option<Suite> {
-    let mut fields = Fields::read(node, "`test`", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::SUITE, diagnostics)?;
     let config = fields.take("config");
     let older = fields.take("stepflowConfig");
     if let (Some(_), Some(older)) = (config, older) {
@@ -199,7 +200,7 @@ pub(super) fn read(node: &Node, steps: &[Step], diagnostics: &mut Diagnostics) -
 }
 
 fn case(node: &Node, steps: &[Step], diagnostics: &mut Diagnostics) -> Option<Case> {
-    let mut fields = Fields::read(node, "a test case", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::CASE, diagnostics)?;
     let name_span = fields
         .require("name", diagnostics)
         .map_or(node.span, |name| name.span);
@@ -255,6 +256,7 @@ fn expected(node: &Node, what: &str, diagnostics: &mut Diagnostics) -> Option<Ex
     fields.require("outcome", diagnostics);
     let outcomes = ["success", "skipped", "failed"];
     let outcome = fields.choice("outcome", &outcomes, diagnostics)?;
+    fields.narrow([&shapes::SUCCESS, &shapes::SKIPPED, &shapes::FAILED][outcome]);
     let expected = match outcome {
         0 => {
             let result = fields.take_value("result");
@@ -284,7 +286,7 @@ fn expected(node: &Node, what: &str, diagnostics: &mut Diagnostics) -> Option<Ex
 }
 
 fn failure(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expected> {
-    let mut fields = Fields::read(node, "an expected error", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::ERROR, diagnostics)?;
     let code = fields.take("code");
     let number = code.and_then(|node| node.to_value().as_i64());
     if let (Some(code), None) = (code, number) {
@@ -307,7 +309,7 @@ fn failure(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expected> {
 }
 
 fn server(name: &Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Server> {
-    let mut fields = Fields::read(node, "a test server", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::SERVER, diagnostics)?;
     fields.require("command", diagnostics);
     let command = fields.string("command", diagnostics);
     let args = fields.list("args", diagnostics).unwrap_or_default();
@@ -352,7 +354,7 @@ fn server(name: &Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Option
 }
 
 fn health_check(node: &Node, diagnostics: &mut Diagnostics) -> Option<HealthCheck> {
-    let mut fields = Fields::read(node, "a health check", diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::HEALTH_CHECK, diagnostics)?;
     let default = HealthCheck::default();
     let check = HealthCheck {
         path: fields.string("path", diagnostics),
