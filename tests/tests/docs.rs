@@ -24,6 +24,7 @@ use stepflow_flow::document::Source;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::expression;
 use stepflow_flow::plan;
+use stepflow_flow::schema::Schema;
 use stepflow_flow::value::Value;
 use stepflow_protocol::blob;
 use stepflow_protocol::component;
@@ -37,6 +38,7 @@ use stepflow_rpc::peer::Cancel;
 use stepflow_tests::environment::Python;
 use stepflow_tests::environment::workspace;
 use stepflow_tests::program::Folder;
+use stepflow_tests::value;
 
 /// A code block of a page.
 struct Block {
@@ -153,7 +155,17 @@ fn told(diagnostics: &Diagnostics) -> Result<(), String> {
 }
 
 fn check_flow(text: &str) -> Result<(), String> {
-    told(&plan::check(&Source::new("block", text)).diagnostics)
+    told(&plan::check(&Source::new("block", text)).diagnostics)?;
+    fits("flow", text)
+}
+
+/// Whether a text fits one of the schemas that editors use.
+fn fits(schema: &str, text: &str) -> Result<(), String> {
+    let schema = Schema::compile(&value(&read(&format!("schemas/{schema}.json")))).unwrap();
+    let source = Source::new("block", text);
+    let node = document::read(&source, &mut Diagnostics::new(&source)).expect("it was read before");
+    let violations = schema.validate(&node.to_value());
+    violations.map_err(|violations| format!("the schema refuses it: {violations:?}"))
 }
 
 fn check_expression(line: &str) -> Result<(), String> {
@@ -178,7 +190,11 @@ fn check_config(text: &str, strict: Strict) -> Result<(), String> {
         // Unknown keys are E0201; that a part refers to what is not in it is no mistake.
         Strict::KeysOnly => !ran.stderr.contains("E0201") && !ran.stderr.contains("panicked"),
     };
-    if is_good { Ok(()) } else { Err(ran.stderr) }
+    match strict {
+        _ if !is_good => Err(ran.stderr),
+        Strict::Whole => fits("config", text),
+        Strict::KeysOnly => Ok(()),
+    }
 }
 
 /// Compiles, and runs what is to be run, in one Python; it answers with what does not work.
@@ -255,6 +271,7 @@ fn check_messages<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<(), St
     let mut asked = HashMap::new();
     for line in lines {
         let wrong = |why: String| format!("{line:.100}: {why}");
+        fits("protocol", line).map_err(wrong)?;
         let message = Message::decode(line).map_err(|error| wrong(format!("{error:?}")))?;
         let (text, reader) = match &message {
             Message::Request(it) => {
@@ -290,6 +307,63 @@ fn is_part_of(given: &Value, known: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The flows and configs of the examples, which the pages do not show whole.
+#[test]
+fn the_examples_fit_the_schemas() {
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(workspace().join("examples"))
+        .unwrap()
+        .flatten()
+    {
+        for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
+            let text = || std::fs::read_to_string(file.path()).unwrap();
+            let name = file.file_name().into_string().unwrap();
+            match name.as_str() {
+                "flow.yaml" => found.push((name, fits("flow", &text()))),
+                "stepflow-config.yml" => found.push((name, fits("config", &text()))),
+                _ => {}
+            }
+        }
+    }
+    assert!(found.len() >= 6, "{found:?}");
+    assert!(found.iter().all(|(_, fits)| fits.is_ok()), "{found:#?}");
+}
+
+/// What the types of the protocol refuse, its schema refuses.
+#[test]
+fn the_schema_of_the_protocol_is_no_milder_than_its_types() {
+    for message in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"runtime_protocol_version":"1"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{"component":"/a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{"component":5,"input":1}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/info","params":{"component":null}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"blobs/put","params":{"data":1,"blob_type":"other"}}"#,
+        r#"{"jsonrpc":"2.0","method":"$/progress","params":{"fraction":0.5}}"#,
+        r#"{"jsonrpc":"2.0","method":"$/log","params":{"level":"info"}}"#,
+        r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1,"message":"m"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":"1","message":"m"}}"#,
+        r#"{"jsonrpc":"2.0","result":1}"#,
+    ] {
+        assert!(fits("protocol", message).is_err(), "{message}");
+    }
+    for message in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":"a","result":null}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":4242,"message":"m","data":[1]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"components/execute","params":{"component":"/a","input":null,"later":1}}"#,
+        r#"{"jsonrpc":"2.0","method":"initialized"}"#,
+    ] {
+        assert_eq!(fits("protocol", message), Ok(()), "{message}");
+    }
 }
 
 // req: docs.error-table

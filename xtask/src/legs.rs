@@ -1,5 +1,6 @@
 //! The legs of `cargo xtask test`: what is checked, in which order, and the table at the end.
 
+use crate::codegen;
 use crate::instructions;
 use crate::nginx;
 use crate::python::{self, Environment};
@@ -48,6 +49,8 @@ enum Leg {
     Instructions,
     /// The documentation of the crates, with its links
     Rustdoc,
+    /// Whether what is generated is up to date
+    Codegen,
     /// Tests of the crates, documentation examples included
     Cargo,
     /// Tests of the Python SDK
@@ -87,6 +90,7 @@ impl Leg {
                     "--document-private-items",
                 ])
                 .run(),
+            Self::Codegen => codegen::run(workspace, codegen::Mode::Check),
             Self::Cargo => cargo_test(workspace),
             // The program is what the leg before has built.
             Self::Pytest => run::venv_program(workspace, "pytest")
@@ -99,7 +103,12 @@ impl Leg {
     /// Whether the leg uses the Python environments.
     fn needs_python(self) -> bool {
         match self {
-            Self::Fmt | Self::Tidy | Self::Clippy | Self::Instructions | Self::Rustdoc => false,
+            Self::Fmt
+            | Self::Tidy
+            | Self::Clippy
+            | Self::Instructions
+            | Self::Rustdoc
+            | Self::Codegen => false,
             Self::Setup | Self::Ruff | Self::Pyright | Self::Docs | Self::Cargo | Self::Pytest => {
                 true
             }

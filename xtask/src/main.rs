@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod codegen;
 mod debian;
 mod demo;
 mod instructions;
@@ -39,6 +40,12 @@ enum Verb {
     Demo(demo::Options),
     /// Creates what the tests need under target/, unless it is there: Python environments, nginx
     Setup,
+    /// Writes what is generated from the code and kept in the repository: the schemas
+    Codegen {
+        /// Write nothing; fail if something is stale
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks what the compiler cannot: arrows, manifests, licences, sources
     Tidy,
     /// Builds the documentation site into target/site; a broken link fails it
@@ -78,6 +85,8 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test(selection) => legs::run(&workspace, &selection),
         Verb::Demo(options) => demo::run(&workspace, &options),
         Verb::Setup => legs::set_up(&workspace),
+        Verb::Codegen { check: false } => codegen::run(&workspace, codegen::Mode::Write),
+        Verb::Codegen { check: true } => codegen::run(&workspace, codegen::Mode::Check),
         Verb::Tidy => tidy::report(&workspace),
         Verb::Docs => {
             python::set_up(&workspace, &[python::Environment::Project])?;

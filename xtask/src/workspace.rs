@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// The generated schemas.
+pub const SCHEMAS: &str = "schemas";
 /// The Python SDK's folder.
 pub const PYTHON_SDK: &str = "sdk/python";
 /// What the Python SDK needs.

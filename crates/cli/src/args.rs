@@ -129,6 +129,7 @@ pub enum Command {
     Init(Init),
     Completions(Completions),
     Conformance(Box<Conformance>),
+    Schema(Schema),
 }
 
 /// Lists the components that flows can use here
@@ -191,6 +192,35 @@ pub struct Call {
     pub input: InputArgs,
     #[command(flatten)]
     pub output: OutputArg,
+}
+
+/// Prints the JSON Schema of flows, of config files or of the protocol
+///
+/// Editors that know the schema of a file complete its keys, explain them, and mark mistakes while you type.
+#[derive(Debug, Args)]
+#[command(
+    display_name = "stepflow",
+    after_help = "\
+Examples:
+  stepflow schema flow > flow.schema.json
+  stepflow schema config > config.schema.json     then, in the first line of a config:
+                                                  # yaml-language-server: $schema=config.schema.json"
+)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// Flows
+    Flow,
+    /// Config files
+    Config,
+    /// Messages between the runtime and component servers
+    Protocol,
 }
 
 /// Which config to use.

@@ -9,6 +9,7 @@ mod init;
 mod inspect;
 mod list_components;
 mod run;
+mod schema;
 mod server;
 mod test;
 mod validate;
@@ -66,6 +67,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::Init(args) => init::init(&args, context),
         Command::Completions(args) => completions::completions(&args),
         Command::Conformance(args) => conformance::conformance(*args, context).await,
+        Command::Schema(args) => schema::schema(&args),
     }
 }
 

@@ -7,7 +7,10 @@ mod mock;
 mod plugins;
 mod read;
 mod routes;
+mod shapes;
 mod substitute;
+
+pub use shapes::json_schema;
 
 use std::path::Path;
 use std::path::PathBuf;

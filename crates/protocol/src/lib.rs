@@ -11,6 +11,7 @@
 //! - [`flow`]: `flows/evaluate`, `flows/get_metadata`, `flows/submit_batch`, `flows/get_batch`
 //! - [`notice`]: `$/progress`, `$/log`
 //! - [`mod@handshake`]: the only maker of a [`Session`]
+//! - [`schema`]: all of it as JSON Schema
 //! - [`error`]: the protocol's error table, and wire errors as flow errors
 
 pub mod blob;
@@ -21,6 +22,7 @@ pub mod flow;
 pub mod handshake;
 pub mod lifecycle;
 pub mod notice;
+pub mod schema;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

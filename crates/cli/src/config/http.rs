@@ -16,29 +16,11 @@ use stepflow_rpc::transport::http::client::header;
 use super::plugins::limits;
 use super::plugins::positive;
 use super::read::Reader;
-
-/// The keys of a plugin over HTTP.
-pub const KEYS: &[&str] = &[
-    "type",
-    "transport",
-    "url",
-    "session",
-    "negotiationTimeout",
-    "connectTimeout",
-    "initializeTimeout",
-    "connections",
-    "headers",
-    "bearerToken",
-    "tls",
-    "timeout",
-    "maxInFlight",
-    "maxMessageBytes",
-    "allowedEndpointOrigins",
-    "retryUnknown",
-];
+use super::shapes;
 
 /// Reads a plugin over HTTP.
 pub fn read(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
+    fields.narrow(&shapes::HTTP);
     if let Some(command) = fields.take("command") {
         let text = "a plugin over HTTP has no `command`";
         let found = reader.diagnostics.error(Code::BadValue, command.span, text);
@@ -170,7 +152,7 @@ fn authorities(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Op
     let Some(node) = fields.take("tls") else {
         return;
     };
-    let Some(mut tls) = Fields::read(node, "`tls`", &mut reader.diagnostics) else {
+    let Some(mut tls) = Fields::of(node, &shapes::TLS, &mut reader.diagnostics) else {
         return;
     };
     if let Some(file) = reader.text_of(&mut tls, "ca") {

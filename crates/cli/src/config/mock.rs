@@ -13,9 +13,11 @@ use stepflow_flow::schema::Schema;
 use stepflow_flow::value::Value;
 
 use super::read::Reader;
+use super::shapes;
 
 /// Reads the keys of a mock plugin.
 pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Plugin {
+    fields.narrow(&shapes::MOCK);
     let mut mock = Mock::default();
     fields.require("components", &mut reader.diagnostics);
     let components = fields.object("components", &mut reader.diagnostics);
@@ -28,7 +30,7 @@ pub fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Plugin {
 }
 
 fn component(reader: &mut Reader<'_>, node: &Node) -> Option<MockComponent> {
-    let mut fields = Fields::read(node, "a mock component", &mut reader.diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::MOCK_COMPONENT, &mut reader.diagnostics)?;
     let input_schema = schema(reader, &mut fields, "inputSchema");
     let output_schema = schema(reader, &mut fields, "outputSchema");
     fields.require("behaviors", &mut reader.diagnostics);
@@ -78,14 +80,18 @@ fn behaviors_of(reader: &mut Reader<'_>, behaviors: &Object) -> Vec<(Value, Beha
 fn behavior(reader: &mut Reader<'_>, node: &Node) -> Option<Behavior> {
     let mut fields = Fields::read(node, "a behavior", &mut reader.diagnostics)?;
     if fields.take("error").is_some() {
+        fields.narrow(&shapes::FAILS);
         let message = reader.text_of(&mut fields, "error");
         fields.finish(&mut reader.diagnostics);
         return message.map(|message| Behavior::Error(message.to_string()));
     }
-    fields.require("outcome", &mut reader.diagnostics)?;
-    for key in ["outcome", "result", "reason"] {
-        fields.take(key);
-    }
+    let outcome = fields.require("outcome", &mut reader.diagnostics)?;
+    let is_skip = outcome.as_str().is_some_and(|word| &**word == "skipped");
+    fields.narrow(if is_skip {
+        &shapes::SKIPS
+    } else {
+        &shapes::SUCCEEDS
+    });
     fields.finish(&mut reader.diagnostics);
     match node.to_value().deserialize::<Outcome>() {
         Ok(outcome) => Some(Behavior::Outcome(outcome)),

@@ -19,12 +19,13 @@ use stepflow_flow::flow::read_backoff;
 use super::http;
 use super::mock;
 use super::read::Reader;
+use super::shapes;
 
 /// More processes than this are surely a mistake.
-const MOST_INSTANCES: u64 = 1024;
+pub(super) const MOST_INSTANCES: u64 = 1024;
 
 /// A handshake must fit.
-const LEAST_MESSAGE_BYTES: u64 = 1024;
+pub(super) const LEAST_MESSAGE_BYTES: u64 = 1024;
 
 /// Reads all plugins.
 pub fn read(reader: &mut Reader<'_>, plugins: &Object) -> IndexMap<String, Plugin> {
@@ -49,9 +50,9 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
     let mut fields = Fields::read(node, &what, &mut reader.diagnostics)?;
     let Some(kind_node) = fields.require("type", &mut reader.diagnostics) else {
         // Which keys it may have depends on its type, so only those that no type has are reported.
-        let of_other_types = ["args", "env", "cwd", "instances", "components"];
-        take_all(&mut fields, &of_other_types);
-        take_all(&mut fields, http::KEYS);
+        for table in [&shapes::STDIO, &shapes::HTTP, &shapes::MOCK] {
+            fields.allow(table);
+        }
         fields.finish(&mut reader.diagnostics);
         return None;
     };
@@ -70,7 +71,10 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
         &["builtin", "stepflow", "mock", "mcp"],
         &mut reader.diagnostics,
     )? {
-        0 => Some(Plugin::Builtin),
+        0 => {
+            fields.narrow(&shapes::BUILTIN);
+            Some(Plugin::Builtin)
+        }
         1 => return stepflow(reader, fields),
         2 => Some(mock::read(reader, &mut fields)),
         _ => {
@@ -102,17 +106,11 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
             "give `command` for a server that is started, or `url` for one that runs on its own",
         );
     }
+    fields.narrow(&shapes::STDIO);
     fields.require("command", &mut reader.diagnostics);
     let stdio = stdio(reader, &mut fields);
     fields.finish(&mut reader.diagnostics);
     stdio.map(|stdio| Plugin::Stdio(Box::new(stdio)))
-}
-
-/// Makes keys known, so that misspelled ones are reported all the same.
-pub(super) fn take_all(fields: &mut Fields<'_>, keys: &[&'static str]) {
-    for key in keys {
-        fields.take(key);
-    }
 }
 
 fn stdio(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Stdio> {
@@ -267,7 +265,7 @@ pub(super) fn positive(
 
 fn restart(reader: &mut Reader<'_>, node: Option<&Node>) -> Restart {
     let mut restart = Restart::default();
-    let fields = node.and_then(|node| Fields::read(node, "`restart`", &mut reader.diagnostics));
+    let fields = node.and_then(|node| Fields::of(node, &shapes::RESTART, &mut reader.diagnostics));
     let Some(mut fields) = fields else {
         return restart;
     };

@@ -27,6 +27,7 @@ use super::Config;
 use super::Loaded;
 use super::plugins;
 use super::routes;
+use super::shapes;
 use super::substitute;
 use crate::environment::Environment;
 use crate::environment::is_safe;
@@ -121,7 +122,7 @@ impl Reader<'_> {
         if node.is_null() {
             return config;
         }
-        let Some(mut fields) = Fields::read(node, "the config", &mut self.diagnostics) else {
+        let Some(mut fields) = Fields::of(node, &shapes::CONFIG, &mut self.diagnostics) else {
             return config;
         };
         if let Some(plugins) = fields.object("plugins", &mut self.diagnostics) {
@@ -153,7 +154,8 @@ impl Reader<'_> {
 
     fn validate(&mut self, node: Option<&Node>) -> Validate {
         let default = Validate::default();
-        let fields = node.and_then(|node| Fields::read(node, "`validate`", &mut self.diagnostics));
+        let fields =
+            node.and_then(|node| Fields::of(node, &shapes::VALIDATE, &mut self.diagnostics));
         let Some(mut fields) = fields else {
             return default;
         };
@@ -180,7 +182,8 @@ impl Reader<'_> {
             folder: self.environment.folder.clone(),
             allow: Vec::new(),
         };
-        let fields = node.and_then(|node| Fields::read(node, "`loadFile`", &mut self.diagnostics));
+        let fields =
+            node.and_then(|node| Fields::of(node, &shapes::LOAD_FILE, &mut self.diagnostics));
         let Some(mut fields) = fields else {
             return load_file;
         };
@@ -198,7 +201,7 @@ impl Reader<'_> {
 
     fn retry(&mut self, node: Option<&Node>) -> Retry {
         let mut retry = Retry::default();
-        let fields = node.and_then(|node| Fields::read(node, "`retry`", &mut self.diagnostics));
+        let fields = node.and_then(|node| Fields::of(node, &shapes::RETRY, &mut self.diagnostics));
         let Some(mut fields) = fields else {
             return retry;
         };
@@ -214,7 +217,7 @@ impl Reader<'_> {
 
     fn limits(&mut self, node: Option<&Node>) -> Limits {
         let mut limits = Limits::default();
-        let fields = node.and_then(|node| Fields::read(node, "`limits`", &mut self.diagnostics));
+        let fields = node.and_then(|node| Fields::of(node, &shapes::LIMITS, &mut self.diagnostics));
         let Some(mut fields) = fields else {
             return limits;
         };
@@ -233,7 +236,7 @@ impl Reader<'_> {
 
     fn state_store(&mut self, node: Option<&Node>) {
         let fields =
-            node.and_then(|node| Fields::read(node, "`stateStore`", &mut self.diagnostics));
+            node.and_then(|node| Fields::of(node, &shapes::STATE_STORE, &mut self.diagnostics));
         let Some(mut fields) = fields else { return };
         let Some(kind) = fields.require("type", &mut self.diagnostics) else {
             return fields.finish(&mut self.diagnostics);
@@ -243,9 +246,7 @@ impl Reader<'_> {
         if let Some(other @ (1 | 2)) = choice {
             let what = format!("the state store {:?}", words[other]);
             self.not_available(kind.span, &what, "write `type: inMemory`");
-            for key in ["databaseUrl", "autoMigrate", "maxConnections"] {
-                fields.take(key);
-            }
+            fields.narrow(&shapes::DATABASE);
         }
         fields.finish(&mut self.diagnostics);
     }

@@ -14,6 +14,7 @@ use stepflow_flow::document::nearest;
 use stepflow_flow::path::Path;
 
 use super::read::Reader;
+use super::shapes;
 
 /// Reads all routes; `options` has the plugins already.
 pub fn read(reader: &mut Reader<'_>, routes: &Object, options: &Options) -> Vec<Route> {
@@ -51,7 +52,7 @@ pub fn read(reader: &mut Reader<'_>, routes: &Object, options: &Options) -> Vec<
 }
 
 fn rule(reader: &mut Reader<'_>, node: &Node, options: &Options) -> Option<Rule> {
-    let mut fields = Fields::read(node, "a rule of a route", &mut reader.diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::RULE, &mut reader.diagnostics)?;
     let plugin_node = fields.require("plugin", &mut reader.diagnostics);
     let plugin = reader.text_of(&mut fields, "plugin");
     if let (Some(plugin), Some(node)) = (&plugin, plugin_node) {
@@ -99,7 +100,7 @@ fn check_plugin(reader: &mut Reader<'_>, plugin: &str, node: &Node, options: &Op
 }
 
 fn condition(reader: &mut Reader<'_>, node: &Node) -> Option<Condition> {
-    let mut fields = Fields::read(node, "a condition", &mut reader.diagnostics)?;
+    let mut fields = Fields::of(node, &shapes::CONDITION, &mut reader.diagnostics)?;
     let path_node = fields.require("path", &mut reader.diagnostics);
     let path = reader.text_of(&mut fields, "path");
     let path = path.and_then(|text| match Path::parse(&text) {

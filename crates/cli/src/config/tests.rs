@@ -4,16 +4,25 @@ mod mistakes;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::LazyLock;
 
 use stepflow_components::options::Behavior;
 use stepflow_components::options::Plugin;
 use stepflow_components::options::Stdio;
 use stepflow_components::options::Strictness;
+use stepflow_flow::diagnostic::Diagnostic;
+use stepflow_flow::diagnostic::Diagnostics;
+use stepflow_flow::diagnostic::Severity;
+use stepflow_flow::document;
 use stepflow_flow::document::Source;
 use stepflow_flow::outcome::Outcome;
+use stepflow_flow::schema::Schema;
+use stepflow_flow::value::Value;
 
 use super::Config;
 use super::Loaded;
+use super::json_schema;
 use super::read_text;
 use crate::environment::Environment;
 use crate::secrets::Secrets;
@@ -47,7 +56,65 @@ fn load(text: &str) -> (Loaded, Secrets) {
         &secrets,
         |_| {},
     );
+    agree(&source, &loaded);
     (loaded, secrets)
+}
+
+/// What the schema of configs cannot see, by words of the message, and why.
+const UNSEEN: &[(&str, &str)] = &[
+    ("there is no plugin", WHOLE),
+    ("must start with a slash", GRAMMAR),
+    ("has something after `{*…}`", GRAMMAR),
+    ("has an empty segment", GRAMMAR),
+    ("has a brace inside a segment", GRAMMAR),
+    (" is no path", GRAMMAR),
+    ("the URL cannot be used", GRAMMAR),
+    ("the input of a behavior must be JSON text", GRAMMAR),
+    (
+        "Schema\" cannot be used",
+        "a schema is checked when it is compiled",
+    ),
+    (
+        "is longer than `maxDelay`",
+        "a schema compares no two values",
+    ),
+];
+const GRAMMAR: &str = "texts with a grammar of their own are strings to a schema";
+const WHOLE: &str = "only the whole file tells";
+
+/// Whether the schema that editors use takes what the reader takes, and the other way round. So each config of these tests
+/// is one for the schema too.
+fn agree(source: &Arc<Source>, loaded: &Loaded) {
+    static SCHEMA: LazyLock<Schema> =
+        LazyLock::new(|| Schema::compile(&Value::from_serialize(&json_schema()).unwrap()).unwrap());
+    let mut diagnostics = Diagnostics::new(source);
+    let Some(node) = document::read(source, &mut diagnostics) else {
+        return;
+    };
+    let text = source.text();
+    // What a variable holds, a schema cannot see; one that is empty stands for a missing key.
+    let has_variables = text.contains("${");
+    if has_variables && (loaded.config.is_none() || text.contains("EMPTY")) {
+        return;
+    }
+    let found = loaded.found.as_ref().unwrap().diagnostics.iter();
+    // What is wrong with the text before it is data has the codes below E02, but for a key in both spellings.
+    let is_data = |it: &&Diagnostic| it.code.name() > "E02" || it.message.contains("are one key");
+    let errors = found
+        .filter(|it| it.severity == Severity::Error)
+        .filter(is_data);
+    let is_seen = |it: &&Diagnostic| !UNSEEN.iter().any(|(words, _)| it.message.contains(words));
+    let seen: Vec<_> = errors.filter(is_seen).map(ToString::to_string).collect();
+    match SCHEMA.validate(&node.to_value()) {
+        Ok(()) => assert!(
+            seen.is_empty(),
+            "the schema takes what the reader refuses:\n{text}\n{seen:#?}"
+        ),
+        Err(why) => assert!(
+            !seen.is_empty(),
+            "the schema refuses what the reader takes:\n{text}\n{why:#?}"
+        ),
+    }
 }
 
 fn good(text: &str) -> Config {

@@ -67,6 +67,8 @@ pub enum Shape {
     Any,
     /// Nothing: the key is known only so that more can be said than that it is not.
     Absent,
+    /// Null, where that is a value.
+    Null,
     /// A string.
     Text,
     /// A string that matches a pattern.
@@ -155,6 +157,7 @@ impl Definitions {
         match *shape {
             Shape::Any => json!({}),
             Shape::Absent => json!(false),
+            Shape::Null => json!({"type": "null"}),
             Shape::Text => json!({"type": "string"}),
             Shape::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
             Shape::Scalar => json!({"type": ["string", "number", "boolean"]}),
