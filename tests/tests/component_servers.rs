@@ -37,11 +37,7 @@ fn execute(id: impl Into<Json>, component: &str, input: Json) -> Json {
 }
 
 fn sleep(id: impl Into<Json>, milliseconds: u64) -> Json {
-    execute(
-        id,
-        "/conformance/sleep",
-        json!({"milliseconds": milliseconds}),
-    )
+    execute(id, "/conformance/sleep", json!({"ms": milliseconds}))
 }
 
 fn cancel(id: impl Into<Json>) -> Json {
@@ -155,7 +151,7 @@ async fn each_request_gets_its_answer() {
                 json!({"id": 1, "error": {"code": 4242, "message": "no", "data": [1]}}),
             ),
             (execute(1, "/conformance/sleep", json!(null)), error(-32004)),
-            (sleep(1, 1), output(json!(1), json!({"slept": 1}))),
+            (sleep(1, 1), output(json!(1), json!({"ms": 1}))),
         ] {
             send(&mut server, message.clone()).await;
             check(
@@ -392,4 +388,19 @@ async fn a_server_that_only_answers_posts_is_enough() {
     assert_eq!(success(&ran.outcome()), &expected, "{ran:#?}");
     server.kill().await;
     folder.mark().all_gone().await;
+}
+
+/// All that the protocol demands, as `stepflow conformance` checks it; what it recommends is the servers' own affair.
+#[tokio::test]
+async fn the_examples_do_all_that_the_protocol_demands() {
+    for program in PROGRAMS {
+        let folder = Folder::default();
+        let (path, arguments) = program.command();
+        let mut command = folder.stepflow(&["conformance", "--timeout", "100s", "--"]);
+        command.arg(path).args(arguments);
+        let ran = tokio::task::spawn_blocking(move || Ran::from(command.output().unwrap()));
+        let ran = ran.await.unwrap();
+        assert_eq!(ran.code, Some(0), "{program:?}: {ran:#?}");
+        folder.mark().all_gone().await;
+    }
 }

@@ -39,7 +39,7 @@ const components = new Map(Object.entries({
   "/greet": async ({ name }) => ({ text: `Hello, ${name}!` }),
   "/conformance/echo": async (input) => input,
   "/conformance/fail": async ({ code = -32004, message, data }) => { throw failure(code, message, data); },
-  "/conformance/sleep": async ({ milliseconds }, { signal }) => pause(milliseconds, { slept: milliseconds }, { signal }),
+  "/conformance/sleep": async (input, { signal }) => pause(input.ms, input, { signal }),
   "/conformance/blob": async ({ data }, call) => {
     const { blob_id } = await ask(call, "blobs/put", { data });
     return { blob_id, data: (await ask(call, "blobs/get", { blob_id })).data };

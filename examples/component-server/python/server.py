@@ -34,8 +34,8 @@ async def echo(input, call): return input
 async def fail(input, call): raise Failure(**{"code": -32004, **input})
 
 async def sleep(input, call):
-    await asyncio.sleep(input["milliseconds"] / 1000)
-    return {"slept": input["milliseconds"]}
+    await asyncio.sleep(input["ms"] / 1000)
+    return input
 
 async def blob(input, call):
     blob_id = (await ask(call, "blobs/put", data=input["data"]))["blob_id"]

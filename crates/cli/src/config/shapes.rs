@@ -430,7 +430,7 @@ pub static LIMITS: Object = Object {
     keys: &[
         Key::new("run", FROM_ONE, "How many steps of one run."),
         Key::new("depth", COUNT, "How deep runs may start runs."),
-        Key::new("map", Shape::Absent, ""),
+        Key::new("map", FROM_ONE, "How many items of one `map`."),
     ],
     rules: no_rules,
 };

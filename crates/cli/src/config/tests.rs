@@ -70,6 +70,8 @@ const UNSEEN: &[(&str, &str)] = &[
     (" is no path", GRAMMAR),
     ("the URL cannot be used", GRAMMAR),
     ("the input of a behavior must be JSON text", GRAMMAR),
+    ("is no host", GRAMMAR),
+    ("cannot be read: ", "this is about another file"),
     (
         "Schema\" cannot be used",
         "a schema is checked when it is compiled",
