@@ -32,6 +32,7 @@ pub use conformance::Mode;
 pub use conformance::SuiteFormat;
 pub use inspect::Inspect;
 pub use inspect::Session;
+pub use run::BatchArgs;
 pub use run::OverrideArgs;
 pub use run::Run;
 pub use run::VariableArgs;

@@ -43,6 +43,47 @@ impl Drop for Line {
     }
 }
 
+/// How many of many things are done, with their rate and the time that is left; gone when this is.
+#[derive(Debug)]
+pub struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// A bar for so many things, of which some are done already; nothing if nobody would see it.
+    pub fn start(screen: &Screen, all: usize, done: usize) -> Bar {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Bar(is_visible(screen).then(|| {
+            let bar = ProgressBar::new(number(all)).with_position(number(done));
+            let template = "{elapsed} [{bar:30}] {pos}/{len}  {per_sec}  {eta} left{msg}";
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(
+                style
+                    .expect("the template is a constant")
+                    .progress_chars("=> "),
+            );
+            // What was done before says nothing of the rate.
+            bar.reset_eta();
+            let bar = screen.bars.add(bar);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        }))
+    }
+
+    /// Shows how many are done, and how many of them failed.
+    pub fn set(&self, done: usize, failed: usize) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+        if failed > 0 {
+            bar.set_message(format!("  {failed} failed"));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 /// Whether a line would be seen.
 fn is_visible(screen: &Screen) -> bool {
     screen.loudness >= Loudness::Normal && !screen.bars.is_hidden()

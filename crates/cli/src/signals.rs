@@ -90,6 +90,11 @@ impl Signals {
         Ok(Signals { seen })
     }
 
+    /// The first signal, if it has come.
+    pub fn seen(&self) -> Option<Signal> {
+        self.seen.borrow().first
+    }
+
     /// The first signal; waits for it.
     pub async fn first(&self) -> Signal {
         self.wait(|seen| seen.first).await

@@ -22,6 +22,7 @@ Examples:
   stepflow run flow.yaml --input input.json
   stepflow run --flow flow.yaml --input-yaml 'name: Ada'
   echo '{\"name\": \"Ada\"}' | stepflow run flow.yaml
+  stepflow run flow.yaml --inputs inputs.jsonl --output outcomes.jsonl --resume
   stepflow run flow.yaml --variables-json '{\"model\": \"small\"}' --output result.yaml
 
 Without an input option, stdin is read, unless it is a terminal; nothing there means null."
@@ -38,6 +39,8 @@ pub struct Run {
     pub config: ConfigArg,
     #[command(flatten)]
     pub input: InputArgs,
+    #[command(flatten)]
+    pub batch: BatchArgs,
     #[command(flatten)]
     pub variables: VariableArgs,
     #[command(flatten)]
@@ -87,4 +90,19 @@ pub struct OverrideArgs {
     /// The changes as YAML
     #[arg(long, value_name = "YAML", group = "which_overrides")]
     pub overrides_yaml: Option<String>,
+}
+
+/// Many inputs instead of one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Batches")]
+pub struct BatchArgs {
+    /// Run the flow on each line of this file; the result has a line for each, in their order
+    #[arg(long, value_name = "FILE", group = "which_input", value_hint = ValueHint::FilePath)]
+    pub inputs: Option<PathBuf>,
+    /// How many runs may be under way at once
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "inputs", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_concurrency: u16,
+    /// Go on after the outcomes that --output holds already
+    #[arg(long, requires = "inputs", requires = "output")]
+    pub resume: bool,
 }

@@ -1,5 +1,7 @@
 //! `stepflow run`: a flow, from its file to its outcome on stdout.
 
+mod batch;
+
 use stepflow_engine::Request;
 use stepflow_flow::document::Source;
 use stepflow_flow::error::FlowError;
@@ -29,7 +31,11 @@ pub async fn run(args: Run, context: &Context) -> Result<Exit, CliError> {
         signal = context.signals.first() => return Err(CliError::interrupted(signal)),
         prepared = prepare(&args, context) => prepared?,
     };
-    execute(request, config, args.output.output.as_deref(), context).await
+    let file = args.output.output.as_deref();
+    match args.batch.inputs {
+        Some(_) => batch::run(request, config, &args.batch, file, context).await,
+        None => execute(request, config, file, context).await,
+    }
 }
 
 /// Everything that can be refused before anything is started.
@@ -43,9 +49,12 @@ async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), Cli
     let overrides = input::overrides(&args.overrides).await?;
     let plan = with_overrides(plan, &source, &overrides, &config)?;
     let variables = input::variables(&args.variables, &plan, context).await?;
-    let input = match input::read(&args.input, context).await? {
-        Some(input) => input,
-        None => input::none(&plan)?,
+    let input = match &args.batch.inputs {
+        Some(_) => Value::null(),
+        None => match input::read(&args.input, context).await? {
+            Some(input) => input,
+            None => input::none(&plan)?,
+        },
     };
     let request = Request {
         flow_id,

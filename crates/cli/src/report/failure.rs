@@ -104,7 +104,7 @@ fn render_as(
 }
 
 /// `-32004 (component_failed)`, or a component's own number.
-fn code(error: &FlowError) -> String {
+pub fn code(error: &FlowError) -> String {
     match ErrorCode::from_number(error.code) {
         Some(code) => code.to_string(),
         None => error.code.to_string(),

@@ -11,6 +11,7 @@ use stepflow_flow::document::nearest;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
 use stepflow_flow::value::Kind;
+use stepflow_flow::value::Value;
 
 use super::CliError;
 
@@ -68,6 +69,18 @@ impl From<StartError> for CliError {
             other => CliError::invalid(other.to_string()),
         }
     }
+}
+
+/// A run that was not started, as a failure where one run of many is refused.
+pub fn refusal(error: &StartError) -> FlowError {
+    let mut refusal = ErrorCode::INVALID_INPUT.error(error.to_string());
+    if let StartError::Invalid { violations, .. } = error {
+        let data = Value::from_serialize(violations);
+        refusal.data = data
+            .ok()
+            .map(|violations| Value::object([("violations", violations)]));
+    }
+    refusal
 }
 
 impl From<RunError> for CliError {

@@ -8,19 +8,15 @@ use std::time::Instant;
 
 use stepflow_engine::Engine;
 use stepflow_engine::Request;
-use stepflow_engine::StartError;
 use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document::Source;
-use stepflow_flow::error::ErrorCode;
-use stepflow_flow::error::FlowError;
 use stepflow_flow::flow::Case;
 use stepflow_flow::flow::Expected;
 use stepflow_flow::flow::Flow;
 use stepflow_flow::flow::Suite;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
-use stepflow_flow::value::Value;
 use tokio::sync::Semaphore;
 
 use super::mocks::Mocked;
@@ -36,6 +32,7 @@ use crate::flow_file;
 use crate::input;
 use crate::report;
 use crate::report::CliError;
+use crate::report::words;
 use crate::signals::Signal;
 
 /// The tests of one flow, and what became of them.
@@ -241,7 +238,7 @@ async fn run_case(
     };
     let began = Instant::now();
     let (outcome, failed_step) = match engine.run(request) {
-        Err(refused) => (Outcome::Failed(refusal(&refused)), None),
+        Err(refused) => (Outcome::Failed(words::refusal(&refused)), None),
         Ok(run) => {
             let finished = run.await?;
             let step = finished.failed_step.map(|step| step.step_id);
@@ -265,18 +262,6 @@ async fn run_case(
             Verdict::Failed
         },
     })
-}
-
-/// A run that was not started, as a failure that a test may expect.
-fn refusal(error: &StartError) -> FlowError {
-    let mut refusal = ErrorCode::INVALID_INPUT.error(error.to_string());
-    if let StartError::Invalid { violations, .. } = error {
-        let data = Value::from_serialize(violations);
-        refusal.data = data
-            .ok()
-            .map(|violations| Value::object([("violations", violations)]));
-    }
-    refusal
 }
 
 /// An error as text without colours.
