@@ -73,6 +73,25 @@ pub struct CancelParams {
 
 /// Runs a peer on a link. Dropping the [`Connection`] closes it.
 pub fn connect<S: Clone + Send + Sync + 'static>(link: Link, router: Router<S>) -> Connection {
+    let (shared, reader) = run(link, router);
+    Connection {
+        peer: Peer {
+            shared,
+            about: None,
+        },
+        reader,
+    }
+}
+
+/// Runs a peer that only answers, until its link ends by itself.
+pub fn serve<S: Clone + Send + Sync + 'static>(link: Link, router: Router<S>) {
+    run(link, router);
+}
+
+fn run<S: Clone + Send + Sync + 'static>(
+    link: Link,
+    router: Router<S>,
+) -> (Arc<Shared>, JoinHandle<()>) {
     let shared = Arc::new(Shared {
         outgoing: link.outgoing,
         back_channel: link.back_channel,
@@ -85,13 +104,7 @@ pub fn connect<S: Clone + Send + Sync + 'static>(link: Link, router: Router<S>) 
         ended: CancellationToken::new(),
     });
     let reader = tokio::spawn(read(Arc::clone(&shared), link.incoming));
-    Connection {
-        peer: Peer {
-            shared,
-            about: None,
-        },
-        reader,
-    }
+    (shared, reader)
 }
 
 /// A running peer and the task that reads for it.

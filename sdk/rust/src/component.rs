@@ -75,6 +75,10 @@ fn read_input<I: DeserializeOwned + 'static>(component: &str, input: Value) -> R
         Ok(input) => return Ok(input),
         Err(input) => input,
     };
+    // To know the place at every moment costs as much as the reading: it is looked for once something does not fit.
+    if let Ok(read) = serde_json::from_str(input.as_text()) {
+        return Ok(read);
+    }
     let deserializer = &mut serde_json::Deserializer::from_str(input.as_text());
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let pointer = pointer(error.path());

@@ -174,8 +174,7 @@ impl server::Accept for Accepting {
 
 impl Accepting {
     fn run(&self, link: Link, served: Served) {
-        let connection = peer::connect(link, self.table.with_state(served));
-        tokio::spawn(async move { connection.closed().await });
+        peer::serve(link, self.table.with_state(served));
     }
 }
 /// Where a server is reached; an address that means all of them is one to listen on, not to write into a configuration.

@@ -11,6 +11,7 @@ mod options;
 mod security;
 mod session;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::Uri;
@@ -39,6 +41,9 @@ pub use options::Options;
 pub use options::Security;
 use session::Session;
 use session::Sessions;
+
+/// The same name, read once.
+static INSTANCE: HeaderName = HeaderName::from_static(http::INSTANCE_HEADER);
 
 /// Who runs peers on accepted links.
 pub trait Accept: Send + Sync + 'static {
@@ -192,18 +197,16 @@ impl Server {
     }
 
     /// Refuses what was meant for another process.
-    fn check_instance(&self, query: &Query, headers: &HeaderMap) -> Result<(), Refusal> {
-        let by_header = headers
-            .get(http::INSTANCE_HEADER)
-            .and_then(|value| value.to_str().ok());
+    fn check_instance(&self, query: &Query<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+        let by_header = headers.get(&INSTANCE).and_then(|value| value.to_str().ok());
         match by_header.or(query.instance.as_deref()) {
             Some(meant) if meant != self.instance => Err(Refusal::wrong_instance(&self.instance)),
             _ => Ok(()),
         }
     }
 
-    fn check(&self, head: &Parts, query: &Query) -> Result<(), Refusal> {
-        self.options.check_source(head)?;
+    /// What there is to check besides where a request comes from.
+    fn check(&self, head: &Parts, query: &Query<'_>) -> Result<(), Refusal> {
         self.options.check_token(&head.headers)?;
         self.check_instance(query, &head.headers)
     }
@@ -346,19 +349,19 @@ impl From<Malformed> for Refusal {
 }
 
 #[derive(Default)]
-struct Query {
-    session: Option<String>,
-    instance: Option<String>,
+struct Query<'a> {
+    session: Option<Cow<'a, str>>,
+    instance: Option<Cow<'a, str>>,
 }
 
-impl Query {
-    fn of(uri: &Uri) -> Self {
+impl<'a> Query<'a> {
+    fn of(uri: &'a Uri) -> Self {
         let mut query = Query::default();
         for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
         {
             match &*name {
-                "sessionId" => query.session = Some(value.into_owned()),
-                "instance" => query.instance = Some(value.into_owned()),
+                "sessionId" => query.session = Some(value),
+                "instance" => query.instance = Some(value),
                 _ => {}
             }
         }
