@@ -7,6 +7,7 @@ mod graph;
 mod licence;
 mod links;
 mod manifests;
+mod requirements;
 mod sources;
 mod text;
 
@@ -113,12 +114,13 @@ pub fn report(workspace: &Workspace) -> Result<()> {
 type FileCheck = fn(&[File]) -> Vec<Problem>;
 
 /// The checks that look at files alone, with the names that their tests report.
-const FILE_CHECKS: [(&str, FileCheck); 5] = [
+const FILE_CHECKS: [(&str, FileCheck); 6] = [
     ("sources", sources::check),
     ("manifests", manifests::check),
     ("text", text::check),
     ("links", links::check),
     ("evidence", evidence::check),
+    ("requirements", requirements::check),
 ];
 
 /// Every text file that is in version control, or would be if it were added.

@@ -26,7 +26,7 @@ use crate::wire::Wire;
 pub const PREFIX: &str = "conformance-suite";
 
 /// How long nothing is waited for, where nothing is what must come.
-pub const QUIET: Duration = Duration::from_millis(200);
+pub const QUIET: Duration = Duration::from_millis(100);
 
 /// Something that no check asked for, but one is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

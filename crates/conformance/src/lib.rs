@@ -1,5 +1,5 @@
 //! Is it a component server? A suite of named requirements, each with one check, run against any server that claims to speak
-//! the protocol; and a server that misbehaves, run against any runtime.
+//! the protocol.
 //!
 //! Speaks the wire raw: a check must be able to send what no correct peer would, and must see exactly what comes back. It knows
 //! nothing of how servers are written, nor of how results are shown.

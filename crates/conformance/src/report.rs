@@ -43,8 +43,8 @@ pub struct Finding {
 pub struct Report {
     /// What the server calls itself, if it said so.
     pub server: Option<String>,
-    /// How the two sides talked; `None` for a runtime under test.
-    pub way: Option<Way>,
+    /// How the two sides talked.
+    pub way: Way,
     /// In the order of the requirements.
     pub findings: Vec<Finding>,
 }

@@ -89,7 +89,7 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Finding)) -> Result<Rep
     });
     Ok(Report {
         server,
-        way: Some(run.lab.way),
+        way: run.lab.way,
         findings,
     })
 }

@@ -6,7 +6,6 @@ pub mod http;
 pub mod stdio;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::json;
@@ -157,8 +156,8 @@ pub struct Wire {
     /// Call backs that wait for an answer, while they are not answered at once.
     pub(crate) calls: Vec<Called>,
     holds_calls: bool,
-    /// What came beside answers and call backs, since the check began.
-    pub(crate) others: Vec<String>,
+    /// Answers that nobody waits for, since the check began.
+    strays: Vec<String>,
     is_greeted: bool,
     named: Capabilities,
     ended: Option<String>,
@@ -192,7 +191,7 @@ impl Wire {
             answers: Vec::new(),
             calls: Vec::new(),
             holds_calls: false,
-            others: Vec::new(),
+            strays: Vec::new(),
             is_greeted: !lab.way.has_session(),
             named: Capabilities::default(),
             ended: None,
@@ -475,23 +474,31 @@ impl Wire {
         }
     }
 
-    /// Listens for a while; what came is filed, and what is no answer stands in `others`.
+    /// Listens for a while, and gives all answers that came and that nobody waits for.
+    ///
+    /// # Errors
+    /// When a call back that came cannot be answered.
     pub async fn quiet(&mut self) -> Result<&[String], Stop> {
-        self.listen(QUIET).await
-    }
-
-    /// The same for a time of one's own.
-    pub async fn listen(&mut self, time: Duration) -> Result<&[String], Stop> {
-        let until = tokio::time::Instant::now() + time;
+        let until = tokio::time::Instant::now() + QUIET;
         while let Ok(Some(heard)) = tokio::time::timeout_at(until, self.inbox.recv()).await {
             self.file(heard).await?;
         }
-        Ok(&self.others)
+        Ok(&self.strays)
+    }
+
+    /// Lets what was provoked until now come, and forgets it.
+    ///
+    /// # Errors
+    /// When a call back that came cannot be answered.
+    pub async fn settle(&mut self) -> Result<(), Stop> {
+        self.quiet().await?;
+        self.strays.clear();
+        Ok(())
     }
 
     /// Begins a check: what was said before is not its business.
     pub(crate) fn forget(&mut self) {
-        self.others.clear();
+        self.strays.clear();
         self.calls.clear();
         self.answers.clear();
         self.holds_calls = false;
@@ -511,8 +518,8 @@ impl Wire {
                 Ok(())
             }
             Err(_) => {
-                let seen = match self.others.last() {
-                    Some(other) => format!("nothing; last came: {}", brief(other)),
+                let seen = match self.strays.last() {
+                    Some(stray) => format!("nothing; last came: {}", brief(stray)),
                     None => "nothing".to_owned(),
                 };
                 let reason = format!("{awaited} did not come in time");
@@ -554,7 +561,6 @@ impl Wire {
             }
             What::Message(Ok(Message::Notification(notice))) => {
                 self.look_at_call(&notice.method, &text);
-                self.others.push(text);
             }
             What::Message(Err(malformed)) => self.file_malformed(malformed, text),
             What::Posted { status, id } => self.file_posted(status, id, text),
@@ -570,13 +576,12 @@ impl Wire {
                 *count += 1;
                 if *count > 1 {
                     self.oddities.add(Oddity::SecondAnswer, &text);
-                    self.others.push(text);
                     return;
                 }
             }
             None => {
                 self.oddities.add(Oddity::StrayAnswer, &text);
-                self.others.push(text);
+                self.strays.push(text);
                 return;
             }
         }
@@ -594,10 +599,9 @@ impl Wire {
             Malformed::NotJson | Malformed::NotAMessage { .. } => {
                 self.oddities.add(Oddity::Noise, &text);
             }
-            // An error with `id: null` is said, and belongs to nobody.
-            Malformed::Unattributed(_) => {}
+            // An error with `id: null` belongs to nobody: whoever provoked it knows.
+            Malformed::Unattributed(_) => self.strays.push(text),
         }
-        self.others.push(text);
     }
 
     fn file_posted(&mut self, status: u16, id: Option<Id>, text: String) {
@@ -610,7 +614,7 @@ impl Wire {
             self.file_answer(id, Err(fault));
         }
         if status != 202 {
-            self.others.push(format!("{status} {text}"));
+            self.strays.push(format!("{status} {text}"));
         }
     }
 

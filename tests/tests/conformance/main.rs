@@ -6,5 +6,7 @@
     reason = "a test may unwrap: its panic is its report"
 )]
 
+mod mutants;
 mod ours;
+mod page;
 mod suite;

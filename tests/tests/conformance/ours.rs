@@ -64,6 +64,31 @@ macro_rules! over_every_way {
     };
 }
 
+// Every requirement is shown here to be met by two servers; that its check can fail is for the mutants.
+// req: handshake.initialize, handshake.described, handshake.null-fields, handshake.unknown-fields, handshake.version
+// req: handshake.before-initialize, handshake.before-initialized, handshake.initialized-silent, handshake.patient
+// req: handshake.again, handshake.stateless
+// req: framing.line-ends, framing.blank-lines, framing.byte-order-mark, framing.pieces, framing.together, framing.one-line
+// req: framing.not-json, framing.invalid-utf8, framing.clean
+// req: messages.ids, messages.typed-ids, messages.unknown-method, messages.unknown-notification, messages.unknown-fields
+// req: messages.missing-params, messages.invalid-request, messages.batch, messages.unknown-answer, messages.null-id
+// req: messages.duplicate-keys, messages.unicode, messages.nesting, messages.ping, messages.one-answer, messages.envelope
+// req: messages.unwanted
+// req: execution.list, execution.info, execution.info-unknown, execution.echo, execution.null-value, execution.numbers
+// req: execution.names, execution.unknown-component, execution.minimal, execution.optional-fields
+// req: execution.missing-component, execution.invalid-params, execution.invalid-input, execution.failure
+// req: execution.failure-code, execution.own-codes, execution.concurrent, execution.many
+// req: callbacks.blob, callbacks.params, callbacks.execution, callbacks.observability, callbacks.ids, callbacks.concurrent
+// req: callbacks.refused, callbacks.answered-twice, callbacks.no-back-channel
+// req: cancelling.answered, cancelling.unknown, cancelling.typed
+// req: sizes.pipe, sizes.half-megabyte, sizes.megabytes, sizes.both-ways, sizes.over-limit, sizes.runtime-limit
+// req: shutdown.end-of-input, shutdown.busy, shutdown.status, shutdown.before-greeting
+// req: sessions.endpoint, sessions.own, sessions.isolated, sessions.callbacks, sessions.unknown, sessions.greeted-each
+// req: sessions.ended, sessions.resumed, sessions.unguessable
+// req: posts.content-type, posts.accepted, posts.errors, posts.parse-error, posts.invalid-request, posts.media-type
+// req: posts.charset, posts.method, posts.slash, posts.json-alone, posts.side-by-side, posts.refusals
+// req: posts.events-refused, posts.stream-headers
+// req: security.origin, security.host, security.token, security.cors
 over_every_way! {
     rust Rust
     python Python

@@ -18,7 +18,9 @@ const FOR_EVER: u64 = 600_000;
 pub async fn answered(lab: &Lab, wire: &mut Wire) -> Verdict {
     let sleep = lab.component("sleep")?;
     lab.accepts("cancel")?;
-    let id = wire.start(&sleep, json!({"ms": FOR_EVER})).await?;
+    let id = wire
+        .start(&sleep, json!({"ms": FOR_EVER}))
+        .await?;
     // Served by now: a later request was.
     wire.alive("while a component runs").await?;
     wire.notify(
@@ -38,12 +40,12 @@ pub async fn unknown(lab: &Lab, wire: &mut Wire) -> Verdict {
     }
     wire.alive("after the cancelling of what does not run")
         .await?;
-    let others = wire.quiet().await?;
+    let strays = wire.quiet().await?;
     ensure(
-        others.is_empty(),
+        strays.is_empty(),
         "the cancelling of what does not run is answered",
         "nothing",
-        others.first().map(|it| brief(it)).unwrap_or_default(),
+        strays.first().map(|it| brief(it)).unwrap_or_default(),
     )
 }
 

@@ -103,8 +103,8 @@ pub async fn before_initialized(_: &Lab, wire: &mut Wire) -> Verdict {
 pub async fn initialized_silent(_: &Lab, wire: &mut Wire) -> Verdict {
     wire.greet().await?;
     wire.alive("after `initialized`").await?;
-    let others = wire.quiet().await?;
-    let said = others
+    let strays = wire.quiet().await?;
+    let said = strays
         .iter()
         .find(|it| it.contains("\"id\"") && it.contains("\"error\""));
     ensure(

@@ -181,7 +181,7 @@ pub async fn json_alone(_: &Lab, wire: &mut Wire) -> Verdict {
 
 pub async fn side_by_side(lab: &Lab, wire: &mut Wire) -> Verdict {
     let sleep = lab.component("sleep")?;
-    let id = wire.start(&sleep, json!({"ms": 1500})).await?;
+    let id = wire.start(&sleep, json!({"ms": 1000})).await?;
     wire.alive("while another POST waits for its answer")
         .await?;
     ensure(
@@ -191,7 +191,7 @@ pub async fn side_by_side(lab: &Lab, wire: &mut Wire) -> Verdict {
         "the answers in the order of the requests",
     )?;
     let output = wire.answer_to(&id).await?.output()?;
-    same("the output", &json!({"ms": 1500}), &output)
+    same("the output", &json!({"ms": 1000}), &output)
 }
 
 pub async fn refusals(_: &Lab, wire: &mut Wire) -> Verdict {

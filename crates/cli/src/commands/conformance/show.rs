@@ -100,9 +100,8 @@ pub fn summary(report: &Report) -> String {
     let counts = report.counts();
     let server = report.server.as_deref().unwrap_or("the server");
     let way = match report.way {
-        Some(Way::Stdio) => " over stdio".to_owned(),
-        Some(way) => format!(" over HTTP, {}", way.name()),
-        None => String::new(),
+        Way::Stdio => " over stdio".to_owned(),
+        way => format!(" over HTTP, {}", way.name()),
     };
     let mut text = format!(
         "\n{server}{way}: {} passed, {} failed, {} not as recommended, {} skipped\n",
@@ -168,7 +167,7 @@ pub fn json(report: &Report, secrets: &Secrets) -> Value {
     let findings = report.findings.iter().map(|it| finding(it, secrets));
     Value::object([
         ("server", optional(report.server.as_deref())),
-        ("mode", optional(report.way.map(Way::name))),
+        ("mode", Value::string(report.way.name())),
         ("counts", Value::object(counts)),
         ("findings", Value::list(findings)),
     ])
