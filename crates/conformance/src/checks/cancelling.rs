@@ -18,9 +18,7 @@ const FOR_EVER: u64 = 600_000;
 pub async fn answered(lab: &Lab, wire: &mut Wire) -> Verdict {
     let sleep = lab.component("sleep")?;
     lab.accepts("cancel")?;
-    let id = wire
-        .start(&sleep, json!({"ms": FOR_EVER}))
-        .await?;
+    let id = wire.start(&sleep, json!({"ms": FOR_EVER})).await?;
     // Served by now: a later request was.
     wire.alive("while a component runs").await?;
     wire.notify(
