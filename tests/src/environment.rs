@@ -18,6 +18,8 @@ pub enum Python {
     Project,
     /// With a published SDK, unmodified.
     Published,
+    /// With a published SDK for MCP servers.
+    Mcp,
 }
 
 impl Python {
@@ -26,6 +28,7 @@ impl Python {
         let folder = match self {
             Python::Project => "target/venv",
             Python::Published => "target/venv-published",
+            Python::Mcp => "target/venv-mcp",
         };
         let path = workspace().join(folder).join("bin/python");
         assert!(
@@ -57,6 +60,28 @@ pub fn node() -> PathBuf {
     programs.find(|program| program.is_file()).expect(
         "there is no `node` in PATH: install Node.js 20 or newer (Debian: apt-get install nodejs)",
     )
+}
+
+/// Says that tests which need packages for Node.js are passed over where there are none.
+const WITHOUT_NODE: &str = "STEPFLOW_WITHOUT_NODE";
+
+/// The folder of the published MCP servers for Node.js; `None` where the environment says to do without.
+#[expect(
+    clippy::print_stdout,
+    reason = "what is passed over is said to whoever reads the output of a test"
+)]
+pub fn node_modules() -> Option<PathBuf> {
+    let folder = workspace().join("target/node-mcp/node_modules");
+    if !folder.is_dir() && std::env::var_os(WITHOUT_NODE).is_some() {
+        println!("passed over: there are no packages for Node.js, and {WITHOUT_NODE} is set");
+        return None;
+    }
+    assert!(
+        folder.is_dir(),
+        "{} is missing: run `cargo xtask setup` first; {WITHOUT_NODE}=1 passes the tests over that need it",
+        folder.display()
+    );
+    Some(folder)
 }
 
 /// The test server in Rust.

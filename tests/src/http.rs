@@ -126,7 +126,8 @@ impl Server {
 
 /// The port of a URL that a server said.
 pub fn port(url: &str) -> u16 {
-    let port = url.trim_end_matches('/').rsplit(':').next();
+    let host = url.split("://").nth(1).and_then(|it| it.split('/').next());
+    let port = host.and_then(|host| host.rsplit(':').next());
     port.and_then(|port| port.parse().ok())
         .unwrap_or_else(|| panic!("no port in {url}"))
 }

@@ -47,6 +47,10 @@ pub enum Program {
     File(&'static str, &'static [&'static str]),
     /// A file of `tests/servers`, in the Python of the published SDK.
     Published(&'static str),
+    /// A file of `tests/servers`, in the Python of the published SDK for MCP servers.
+    Mcp(&'static str),
+    /// A published MCP server for Node.js, by the name of its program, with arguments.
+    McpInNode(&'static str, &'static [&'static str]),
     /// The example in Python that has no SDK.
     ExampleInPython,
     /// The example in JavaScript, which has no SDK either.
@@ -67,6 +71,16 @@ impl Program {
             Program::Python => python(Python::Project, "test_server.py", &[]),
             Program::File(file, arguments) => python(Python::Project, file, arguments),
             Program::Published(file) => python(Python::Published, file, &[]),
+            Program::Mcp(file) => python(Python::Mcp, file, &[]),
+            Program::McpInNode(name, arguments) => {
+                let modules = environment::node_modules().expect("the test asked for them first");
+                let program = modules.join(".bin").join(name).into_os_string();
+                let arguments = arguments.iter().map(OsString::from);
+                (
+                    environment::node(),
+                    std::iter::once(program).chain(arguments).collect(),
+                )
+            }
             Program::ExampleInPython => (
                 Python::Project.interpreter(),
                 vec![environment::example("component-server/python/server.py").into()],
@@ -142,6 +156,26 @@ impl Setup {
         program: Program,
         change: impl FnOnce(&mut options::Stdio),
     ) -> Self {
+        let plugin = options::Plugin::Stdio(Box::new(self.stdio(program, change)));
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    /// Adds an MCP server over stdio whose options are changed first.
+    #[must_use]
+    pub fn mcp_with(
+        mut self,
+        name: &str,
+        program: Program,
+        change: impl FnOnce(&mut options::Stdio),
+    ) -> Self {
+        let server = options::Mcp::Stdio(Box::new(self.stdio(program, change)));
+        let plugin = options::Plugin::Mcp(server);
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    fn stdio(&self, program: Program, change: impl FnOnce(&mut options::Stdio)) -> options::Stdio {
         let (command, arguments) = program.command();
         let mut stdio = options::Stdio {
             command: command.into(),
@@ -155,9 +189,7 @@ impl Setup {
         stdio.restart.backoff.min_delay = Duration::from_millis(5);
         stdio.restart.backoff.max_delay = Duration::from_millis(20);
         change(&mut stdio);
-        let plugin = options::Plugin::Stdio(Box::new(stdio));
-        self.options.plugins.insert(name.to_owned(), plugin);
-        self
+        stdio
     }
 
     /// Adds a plugin over HTTP.
@@ -174,13 +206,21 @@ impl Setup {
         url: &str,
         change: impl FnOnce(&mut options::Http),
     ) -> Self {
-        let mut http = options::Http {
-            client: client::Options::new(url.parse().unwrap()),
-            connections: 1,
-            limits: options::Limits::default(),
-        };
-        change(&mut http);
-        let plugin = options::Plugin::Http(Box::new(http));
+        let plugin = options::Plugin::Http(Box::new(http(url, change)));
+        self.options.plugins.insert(name.to_owned(), plugin);
+        self
+    }
+
+    /// Adds an MCP server over HTTP whose options are changed first.
+    #[must_use]
+    pub fn mcp_over_http_with(
+        mut self,
+        name: &str,
+        url: &str,
+        change: impl FnOnce(&mut options::Http),
+    ) -> Self {
+        let server = options::Mcp::Http(Box::new(http(url, change)));
+        let plugin = options::Plugin::Mcp(server);
         self.options.plugins.insert(name.to_owned(), plugin);
         self
     }
@@ -229,6 +269,16 @@ impl Setup {
             home: self.home,
         }
     }
+}
+
+fn http(url: &str, change: impl FnOnce(&mut options::Http)) -> options::Http {
+    let mut http = options::Http {
+        client: client::Options::new(url.parse().unwrap()),
+        connections: 1,
+        limits: options::Limits::default(),
+    };
+    change(&mut http);
+    http
 }
 
 /// A runtime in memory.

@@ -3,6 +3,7 @@
 use crate::codegen;
 use crate::instructions;
 use crate::nginx;
+use crate::node;
 use crate::python::{self, Environment};
 use crate::run;
 use crate::tidy;
@@ -35,7 +36,7 @@ enum Leg {
     Fmt,
     /// What the compiler cannot check
     Tidy,
-    /// What the others need: the Python environments, nginx
+    /// What the others need: the Python environments, nginx, MCP servers
     Setup,
     /// Lints of the Python sources, and their format
     Ruff,
@@ -125,6 +126,7 @@ impl Leg {
 pub fn set_up(workspace: &Workspace) -> Result<()> {
     python::set_up(workspace, Environment::ALL)?;
     nginx::set_up(workspace);
+    node::set_up(workspace);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod instructions;
 mod legs;
 mod metadata;
 mod nginx;
+mod node;
 mod python;
 mod run;
 mod tidy;
@@ -38,7 +39,7 @@ enum Verb {
     Test(legs::Selection),
     /// Sets everything up and runs the example flow; its result is on stdout
     Demo(demo::Options),
-    /// Creates what the tests need under target/, unless it is there: Python environments, nginx
+    /// Creates what the tests need under target/, unless it is there: Python environments, nginx, MCP servers
     Setup,
     /// Writes what is generated from the code and kept in the repository: the schemas
     Codegen {

@@ -3,8 +3,8 @@
 
 use crate::run;
 use crate::workspace::{
-    DOCS_REQUIREMENTS, PEERS_REQUIREMENTS, PYTHON_SDK, SDK_LOCK, SDK_PROJECT, VENV, VENV_PEERS,
-    VENV_PUBLISHED, Workspace,
+    DOCS_REQUIREMENTS, PEERS_REQUIREMENTS, PYTHON_SDK, SDK_LOCK, SDK_PROJECT, VENV, VENV_MCP,
+    VENV_PEERS, VENV_PUBLISHED, Workspace,
 };
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use std::{fs, io};
 
 /// The published SDK that must keep working with our runtime, over both transports.
 const PUBLISHED: &str = "stepflow-py[http]==0.4.0";
+
+/// The SDK for MCP servers that ours must work with.
+const MCP: &str = "mcp==2.3.0";
 
 /// Names under which a fitting Python may be found, best first.
 const INTERPRETERS: [&str; 6] = [
@@ -41,18 +44,21 @@ pub enum Environment {
     Project,
     /// The published SDK, alone.
     Published,
+    /// The published SDK for MCP servers, alone.
+    Mcp,
     /// Other people's programs that the benchmarks measure.
     Peers,
 }
 
 impl Environment {
     /// Every environment that tests need.
-    pub const ALL: &'static [Self] = &[Self::Project, Self::Published];
+    pub const ALL: &'static [Self] = &[Self::Project, Self::Published, Self::Mcp];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Project => VENV,
             Self::Published => VENV_PUBLISHED,
+            Self::Mcp => VENV_MCP,
             Self::Peers => VENV_PEERS,
         }
     }
@@ -62,6 +68,7 @@ impl Environment {
         match self {
             Self::Project => {}
             Self::Published => return vec![PUBLISHED.into()],
+            Self::Mcp => return vec![MCP.into()],
             Self::Peers => return vec!["--requirement".into(), PEERS_REQUIREMENTS.into()],
         }
         let sdk = format!("{PYTHON_SDK}[dev,http]");
@@ -82,7 +89,7 @@ impl Environment {
     fn inputs(self) -> &'static [&'static str] {
         match self {
             Self::Project => &[DOCS_REQUIREMENTS, SDK_PROJECT, SDK_LOCK],
-            Self::Published => &[],
+            Self::Published | Self::Mcp => &[],
             Self::Peers => &[PEERS_REQUIREMENTS],
         }
     }

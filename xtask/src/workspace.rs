@@ -36,6 +36,12 @@ pub const PEERS_TARGET: &str = "target/peers";
 pub const VENV_PEERS: &str = "target/venv-peers";
 /// The environment of the published SDK, which must keep working unmodified.
 pub const VENV_PUBLISHED: &str = "target/venv-published";
+/// The environment of a published MCP server in Python.
+pub const VENV_MCP: &str = "target/venv-mcp";
+/// The published MCP servers of the tests that run in Node.js, at versions that are written down.
+pub const MCP_SERVERS: &str = "tests/mcp";
+/// Where those are installed.
+pub const NODE_MCP: &str = "target/node-mcp";
 /// The nginx of the tests, where the system has none.
 pub const NGINX: &str = "target/nginx";
 /// The valgrind that counts instructions, where the system has none.

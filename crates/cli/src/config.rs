@@ -3,6 +3,7 @@
 
 mod discover;
 pub mod http;
+mod mcp;
 mod mock;
 mod plugins;
 mod read;

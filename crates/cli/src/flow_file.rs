@@ -170,7 +170,7 @@ impl<'o> Offer<'o> {
                     component.output_schema.clone(),
                 )
             }
-            Plugin::Stdio(_) | Plugin::Http(_) => return None,
+            Plugin::Stdio(_) | Plugin::Http(_) | Plugin::Mcp(_) => return None,
         };
         Some(ComponentSchemas { input, output })
     }

@@ -11,6 +11,7 @@
 //! - [`plugins`]: the port that the engine calls; finds the plugin, checks input and output
 //! - [`remote`]: component servers: sessions, calls, call backs
 //! - `supervisor`, `pool`, `launch`: what keeps servers of any kind alive, spreads calls over them, starts their processes
+//! - [`mcp`]: MCP servers, whose tools are components
 //! - [`builtin`]: the components that come with the runtime, one file each
 //! - [`subflows`]: flows that a step runs, for built-ins and call backs
 //! - [`mock`]: components with fixed answers, for tests
@@ -18,6 +19,7 @@
 
 pub mod builtin;
 mod launch;
+pub mod mcp;
 pub mod mock;
 pub mod options;
 pub mod plugins;

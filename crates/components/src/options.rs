@@ -52,6 +52,17 @@ pub enum Plugin {
     Stdio(Box<Stdio>),
     /// A component server that runs elsewhere.
     Http(Box<Http>),
+    /// An MCP server, whose tools are components.
+    Mcp(Mcp),
+}
+
+/// An MCP server. Of what says how to reach it, that which is about component servers alone is not looked at.
+#[derive(Clone, Debug)]
+pub enum Mcp {
+    /// One that the runtime starts.
+    Stdio(Box<Stdio>),
+    /// One that runs elsewhere, over streamable HTTP.
+    Http(Box<Http>),
 }
 
 /// Components with fixed answers, by path.

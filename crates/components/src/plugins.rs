@@ -22,6 +22,7 @@ use stepflow_store::Store;
 use crate::builtin;
 use crate::builtin::Builtin;
 use crate::builtin::Checks;
+use crate::mcp::Mcp;
 use crate::mock;
 use crate::options;
 use crate::options::Options;
@@ -51,6 +52,7 @@ struct Inner {
 enum Plugin {
     Local(Local),
     Remote(Arc<Remote>),
+    Mcp(Arc<Mcp>),
 }
 
 /// A plugin that runs in this process.
@@ -123,6 +125,7 @@ impl Plugins {
     async fn list_one(&self, name: &str, plugin: &Plugin) -> Listing {
         let components = match plugin {
             Plugin::Remote(remote) => remote.list().await,
+            Plugin::Mcp(mcp) => mcp.list().await,
             Plugin::Local(local) => Ok(local.list()),
         };
         let with_paths =
@@ -136,15 +139,12 @@ impl Plugins {
 
     /// Ends all component servers and waits until their processes are gone.
     pub async fn shut_down(&self) {
-        let all = self
-            .inner
-            .plugins
-            .values()
-            .filter_map(|plugin| match plugin {
-                Plugin::Remote(remote) => Some(remote.shut_down()),
-                Plugin::Local(_) => None,
-            });
-        futures_util::future::join_all(all).await;
+        let shut_down = async |plugin: &Plugin| match plugin {
+            Plugin::Remote(remote) => remote.shut_down().await,
+            Plugin::Mcp(mcp) => mcp.shut_down().await,
+            Plugin::Local(_) => {}
+        };
+        futures_util::future::join_all(self.inner.plugins.values().map(shut_down)).await;
     }
 }
 
@@ -162,6 +162,7 @@ fn make(name: &str, plugin: &options::Plugin, shared: &remote::Shared) -> Plugin
             Plugin::Remote(Arc::new(Remote::stdio(name, stdio, shared)))
         }
         options::Plugin::Http(http) => Plugin::Remote(Arc::new(Remote::http(name, http, shared))),
+        options::Plugin::Mcp(mcp) => Plugin::Mcp(Arc::new(Mcp::new(name, mcp, shared))),
     }
 }
 
@@ -181,6 +182,10 @@ impl Components for Plugins {
                 let remote = Arc::clone(remote);
                 async move { remote.execute(&component, invocation).await }.boxed()
             }
+            Plugin::Mcp(mcp) => {
+                let mcp = Arc::clone(mcp);
+                async move { mcp.execute(&component, invocation).await }.boxed()
+            }
         }
     }
 
@@ -188,6 +193,7 @@ impl Components for Plugins {
         let target = self.inner.routes.find(component, &Value::null());
         match target.map(|target| &self.inner.plugins[target.plugin]) {
             Some(Plugin::Remote(remote)) => remote.resends_unknown(),
+            Some(Plugin::Mcp(mcp)) => mcp.resends_unknown(),
             Some(Plugin::Local(_)) | None => true,
         }
     }

@@ -29,35 +29,45 @@ pub fn read(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
         );
     }
     fields.require("url", &mut reader.diagnostics);
-    let url = url(reader, &mut fields);
-    let mut client = Options::new(url.clone().unwrap_or_else(placeholder));
-    client.session = session(reader, &mut fields);
-    if let Some(time) = positive(reader, &mut fields, "negotiationTimeout") {
-        client.negotiation_timeout = time;
-    }
-    if let Some(time) = positive(reader, &mut fields, "connectTimeout") {
-        client.connect_timeout = time;
-    }
-    headers(reader, &mut fields, &mut client);
-    authorities(reader, &mut fields, &mut client);
+    let client = client(reader, &mut fields);
+    let session = session(reader, &mut fields);
+    let negotiation_timeout = positive(reader, &mut fields, "negotiationTimeout");
+    let mut origins = Vec::new();
     for item in fields
         .list("allowedEndpointOrigins", &mut reader.diagnostics)
         .unwrap_or_default()
     {
-        client.allowed_endpoint_origins.extend(origin(reader, item));
+        origins.extend(origin(reader, item));
     }
-    client.proxy = url
-        .as_ref()
-        .and_then(|url| reader.environment.proxy_for(url));
     let connections = reader.at_least_one(&mut fields, "connections").unwrap_or(1);
     let limits = limits(reader, &mut fields);
     fields.finish(&mut reader.diagnostics);
-    url?;
+    let mut client = client?;
+    client.session = session;
+    client.allowed_endpoint_origins = origins;
+    if let Some(time) = negotiation_timeout {
+        client.negotiation_timeout = time;
+    }
     Some(Plugin::Http(Box::new(Http {
         client,
         connections: usize::try_from(connections).unwrap_or(usize::MAX),
         limits,
     })))
+}
+
+/// Where a server is and how to get there, whatever it speaks.
+pub(super) fn client(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Options> {
+    let url = url(reader, fields);
+    let mut client = Options::new(url.clone().unwrap_or_else(placeholder));
+    if let Some(time) = positive(reader, fields, "connectTimeout") {
+        client.connect_timeout = time;
+    }
+    headers(reader, fields, &mut client);
+    authorities(reader, fields, &mut client);
+    client.proxy = url
+        .as_ref()
+        .and_then(|url| reader.environment.proxy_for(url));
+    url.map(|_| client)
 }
 
 /// Stands for a URL that has mistakes, so that the rest can be read.

@@ -17,6 +17,7 @@ use stepflow_flow::document::Object;
 use stepflow_flow::flow::read_backoff;
 
 use super::http;
+use super::mcp;
 use super::mock;
 use super::read::Reader;
 use super::shapes;
@@ -77,11 +78,7 @@ fn plugin(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Plugin> {
         }
         1 => return stepflow(reader, fields),
         2 => Some(mock::read(reader, &mut fields)),
-        _ => {
-            let hint = "remove the plugin, or put a component server before the tools";
-            reader.not_available(kind_node.span, "the plugin type \"mcp\"", hint);
-            return None;
-        }
+        _ => return mcp::read(reader, fields),
     };
     fields.finish(&mut reader.diagnostics);
     plugin
@@ -113,7 +110,8 @@ fn stepflow(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
     stdio.map(|stdio| Plugin::Stdio(Box::new(stdio)))
 }
 
-fn stdio(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Stdio> {
+/// What there is to know of a server that is started.
+pub(super) fn stdio(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Stdio> {
     let command = reader.text_of(fields, "command");
     if let (Some(text), Some(node)) = (&command, fields.take("command"))
         && text.trim().is_empty()

@@ -75,6 +75,8 @@ pub static CONFIG: Object = Object {
 const PLUGIN: Shape = Shape::OneOf(&[
     Shape::Object(&STDIO),
     Shape::Object(&HTTP),
+    Shape::Object(&MCP_STDIO),
+    Shape::Object(&MCP_HTTP),
     Shape::Object(&BUILTIN),
     Shape::Object(&MOCK),
 ]);
@@ -119,6 +121,39 @@ const RETRY_UNKNOWN: Key = Key::new(
     "Whether calls whose outcome is unknown are sent again.",
 );
 
+const COMMAND: Key = Key::new(
+    "command",
+    Shape::Matching(r"\S"),
+    "The program, looked for in PATH.",
+)
+.required();
+const ARGUMENTS: Key = Key::new("args", Shape::List(&Shape::Scalar), "Its arguments.");
+const INHERIT_ENVIRONMENT: Key = Key::new(
+    "inheritEnv",
+    Shape::Boolean,
+    "Whether it gets all of the runtime's environment.",
+);
+const VARIABLES: Key = Key::new(
+    "env",
+    ENVIRONMENT,
+    "Variables added to its environment; null takes one away.",
+);
+const FOLDER: Key = Key::new(
+    "cwd",
+    Shape::Text,
+    "The folder it starts in; that of this file if left out.",
+);
+const N_INSTANCES: Key = Key::new(
+    "instances",
+    INSTANCES,
+    "How many processes; `auto` for one each core.",
+);
+const RESTARTS: Key = Key::new(
+    "restart",
+    Shape::Object(&RESTART),
+    "What happens when it ends by itself.",
+);
+
 pub static STDIO: Object = Object {
     name: "stdio",
     what: "a plugin over stdio",
@@ -130,44 +165,19 @@ pub static STDIO: Object = Object {
             Shape::Word(&["stdio"]),
             "`stdio`; may be left out.",
         ),
-        Key::new(
-            "command",
-            Shape::Matching(r"\S"),
-            "The program, looked for in PATH.",
-        )
-        .required(),
+        COMMAND,
         Key::new("url", Shape::Absent, ""),
-        Key::new("args", Shape::List(&Shape::Scalar), "Its arguments."),
-        Key::new(
-            "inheritEnv",
-            Shape::Boolean,
-            "Whether it gets all of the runtime's environment.",
-        ),
-        Key::new(
-            "env",
-            ENVIRONMENT,
-            "Variables added to its environment; null takes one away.",
-        ),
-        Key::new(
-            "cwd",
-            Shape::Text,
-            "The folder it starts in; that of this file if left out.",
-        ),
-        Key::new(
-            "instances",
-            INSTANCES,
-            "How many processes; `auto` for one each core.",
-        ),
+        ARGUMENTS,
+        INHERIT_ENVIRONMENT,
+        VARIABLES,
+        FOLDER,
+        N_INSTANCES,
         TIMEOUT,
         INITIALIZE_TIMEOUT,
         MAX_IN_FLIGHT,
         MAX_MESSAGE_BYTES,
         RETRY_UNKNOWN,
-        Key::new(
-            "restart",
-            Shape::Object(&RESTART),
-            "What happens when it ends by itself.",
-        ),
+        RESTARTS,
     ],
     rules: no_rules,
 };
@@ -203,6 +213,25 @@ pub static RESTART: Object = Object {
 /// One line of plain text.
 const HEADER: Shape = Shape::Matching(r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$");
 
+const URL: Key = Key::new("url", Shape::Text, "Where it is: `http://localhost:8080`.").required();
+const CONNECT_TIMEOUT: Key = Key::new(
+    "connectTimeout",
+    Shape::PositiveDuration,
+    "How long connecting may take; 10s if left out.",
+);
+const CONNECTIONS: Key = Key::new(
+    "connections",
+    FROM_ONE,
+    "How many sessions calls are spread over; 1 if left out.",
+);
+const HEADERS: Key = Key::new(
+    "headers",
+    Shape::Map("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", &HEADER),
+    "Headers sent with every request.",
+);
+const BEARER_TOKEN: Key = Key::new("bearerToken", HEADER, "A token sent with every request.");
+const TRUST: Key = Key::new("tls", Shape::Object(&TLS), "Whom to trust.");
+
 pub static HTTP: Object = Object {
     name: "http",
     what: "a plugin over HTTP",
@@ -215,7 +244,7 @@ pub static HTTP: Object = Object {
             "`http`; may be left out.",
         ),
         Key::new("command", Shape::Absent, ""),
-        Key::new("url", Shape::Text, "Where it is: `http://localhost:8080`.").required(),
+        URL,
         Key::new(
             "session",
             Shape::Word(&["auto", "required", "off"]),
@@ -226,24 +255,12 @@ pub static HTTP: Object = Object {
             Shape::PositiveDuration,
             "How long to wait for a session before going without; 5s if left out.",
         ),
-        Key::new(
-            "connectTimeout",
-            Shape::PositiveDuration,
-            "How long connecting may take; 10s if left out.",
-        ),
+        CONNECT_TIMEOUT,
         INITIALIZE_TIMEOUT,
-        Key::new(
-            "connections",
-            FROM_ONE,
-            "How many sessions calls are spread over; 1 if left out.",
-        ),
-        Key::new(
-            "headers",
-            Shape::Map("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", &HEADER),
-            "Headers sent with every request.",
-        ),
-        Key::new("bearerToken", HEADER, "A token sent with every request."),
-        Key::new("tls", Shape::Object(&TLS), "Whom to trust."),
+        CONNECTIONS,
+        HEADERS,
+        BEARER_TOKEN,
+        TRUST,
         TIMEOUT,
         MAX_IN_FLIGHT,
         MAX_MESSAGE_BYTES,
@@ -252,6 +269,68 @@ pub static HTTP: Object = Object {
             Shape::List(&Shape::Text),
             "Other hosts that a session may lead to, such as `*.workers.internal` or `10.0.0.0/8`.",
         ),
+        RETRY_UNKNOWN,
+    ],
+    rules: no_rules,
+};
+
+const MCP_TYPE: Key = Key::new(
+    "type",
+    Shape::Word(&["mcp"]),
+    "`mcp`: a server whose tools are components.",
+)
+.required();
+
+pub static MCP_STDIO: Object = Object {
+    name: "mcpStdio",
+    what: "an MCP server over stdio",
+    about: "An MCP server that the runtime starts.",
+    keys: &[
+        MCP_TYPE,
+        Key::new(
+            "transport",
+            Shape::Word(&["stdio"]),
+            "`stdio`; may be left out.",
+        ),
+        COMMAND,
+        Key::new("url", Shape::Absent, ""),
+        ARGUMENTS,
+        INHERIT_ENVIRONMENT,
+        VARIABLES,
+        FOLDER,
+        N_INSTANCES,
+        TIMEOUT,
+        INITIALIZE_TIMEOUT,
+        MAX_IN_FLIGHT,
+        MAX_MESSAGE_BYTES,
+        RETRY_UNKNOWN,
+        RESTARTS,
+    ],
+    rules: no_rules,
+};
+
+pub static MCP_HTTP: Object = Object {
+    name: "mcpHttp",
+    what: "an MCP server over HTTP",
+    about: "An MCP server that runs on its own.",
+    keys: &[
+        MCP_TYPE,
+        Key::new(
+            "transport",
+            Shape::Word(&["http"]),
+            "`http`; may be left out.",
+        ),
+        Key::new("command", Shape::Absent, ""),
+        URL,
+        CONNECT_TIMEOUT,
+        INITIALIZE_TIMEOUT,
+        CONNECTIONS,
+        HEADERS,
+        BEARER_TOKEN,
+        TRUST,
+        TIMEOUT,
+        MAX_IN_FLIGHT,
+        MAX_MESSAGE_BYTES,
         RETRY_UNKNOWN,
     ],
     rules: no_rules,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 
 use stepflow_components::options::Behavior;
+use stepflow_components::options::Mcp;
 use stepflow_components::options::Plugin;
 use stepflow_components::options::Stdio;
 use stepflow_components::options::Strictness;
@@ -155,6 +156,30 @@ fn stdio(text: &str) -> Stdio {
 fn variable(stdio: &Stdio, name: &str) -> Option<String> {
     let found = stdio.environment.iter().find(|(key, _)| key == name);
     found.map(|(_, value)| value.to_string_lossy().into_owned())
+}
+
+#[test]
+fn mcp_servers_are_started_or_reached() {
+    let config = good(
+        r#"
+plugins:
+  files: { type: mcp, command: npx, args: ["-y", server, "."], maxInFlight: 2, instances: 3, restart: { maxRestarts: 1 } }
+  far: { type: mcp, url: "https://h/mcp", bearerToken: "${API_KEY}", retryUnknown: false, connectTimeout: 1s }
+"#,
+    );
+    let Some(Plugin::Mcp(Mcp::Stdio(files))) = config.components.plugins.get("files") else {
+        panic!("{config:?}")
+    };
+    assert_eq!(files.arguments, ["-y", "server", "."]);
+    assert_eq!((files.instances, files.restart.max_restarts), (3, 1));
+    assert_eq!(files.limits.max_in_flight, Some(2));
+    let Some(Plugin::Mcp(Mcp::Http(far))) = config.components.plugins.get("far") else {
+        panic!("{config:?}")
+    };
+    assert_eq!(far.client.url.as_str(), "https://h/mcp");
+    assert_eq!(far.client.headers["authorization"], "Bearer sesame-open");
+    assert_eq!(far.client.connect_timeout.as_secs(), 1);
+    assert!(!far.limits.retry_unknown);
 }
 
 #[test]

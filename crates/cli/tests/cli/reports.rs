@@ -84,7 +84,7 @@ plugins:
     comand: python
     env:
       KEY: ${API_KEY}
-  tools: { type: mcp, url: \"http://localhost:8080\" }
+  tools: { type: mcp }
 ";
     sandbox.write("stepflow-config.yml", config);
     assert_snapshot!(stderr(&sandbox, &["validate"]), @r#"
@@ -104,13 +104,13 @@ plugins:
       |
     hint: set it, or give a default: ${API_KEY:-…}
 
-    error[E0204]: the plugin type "mcp" is not available in this version
-     --> stepflow-config.yml:7:18
+    error[E0202]: an MCP server needs `command` or `url`
+     --> stepflow-config.yml:7:10
       |
-    7 |   tools: { type: mcp, url: "http://localhost:8080" }
-      |                  ^^^
+    7 |   tools: { type: mcp }
+      |          ^^^^^^^^^^^^^
       |
-    hint: remove the plugin, or put a component server before the tools
+    hint: give `command` for a server that is started, or `url` for one that runs on its own
 
     error: stepflow-config.yml: 3 errors
     "#);

@@ -139,27 +139,46 @@ fn on_progress(call: Call<Host>, progress: ProgressParams) {
         return;
     };
     let message = progress.message.as_deref().unwrap_or_default();
-    let fraction = progress.fraction;
+    tell_progress(&call.state.plugin, &execution, progress.fraction, message);
+}
+
+/// Logs how far a call is.
+pub(crate) fn tell_progress(
+    plugin: &str,
+    execution: &Execution,
+    fraction: Option<f64>,
+    message: &str,
+) {
     debug!(
         target: "stepflow::progress",
-        plugin = %call.state.plugin, run = %execution.run_id, step = %execution.step_id, fraction, "{message}"
+        plugin, run = %execution.run_id, step = %execution.step_id, fraction, "{message}"
     );
 }
 
 fn on_log(call: Call<Host>, log: LogParams) {
     let execution = call.state.executions.find(log.id.as_ref());
-    let (run, step) = execution.as_ref().map_or(("", ""), |execution| {
+    let data = log.data.as_ref().map_or("", Value::as_text);
+    let plugin = &call.state.plugin;
+    tell_log(plugin, execution.as_ref(), &log.level, &log.message, data);
+}
+
+/// Logs what a server wants logged, at the level that it names.
+pub(crate) fn tell_log(
+    plugin: &str,
+    execution: Option<&Execution>,
+    level: &str,
+    message: &str,
+    data: &str,
+) {
+    let (run, step) = execution.map_or(("", ""), |execution| {
         (execution.run_id.as_str(), &*execution.step_id)
     });
-    let data = log.data.as_ref().map_or("", Value::as_text);
-    let plugin = &*call.state.plugin;
-    let message = &log.message;
     macro_rules! say {
         ($level:ident) => {
             tracing::$level!(target: "stepflow::output", plugin, run, step, data, "{message}")
         };
     }
-    match log.level.to_ascii_lowercase().as_str() {
+    match level.to_ascii_lowercase().as_str() {
         "error" | "critical" | "fatal" => say!(error),
         "warning" | "warn" => say!(warn),
         "debug" => say!(debug),

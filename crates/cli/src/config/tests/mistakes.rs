@@ -200,12 +200,43 @@ fn plugins_over_http() {
 }
 
 #[test]
+fn mistakes_in_mcp_servers() {
+    let mcp = |keys: &str, expected: &[&str]| {
+        bad(
+            &format!("plugins: {{ p: {{ type: mcp, {keys} }} }}"),
+            expected,
+        );
+    };
+    mcp(
+        "timeout: 1s",
+        &["1:15 & needs `command` or `url` & started"],
+    );
+    mcp(
+        "command: npx, url: 'http://h'",
+        &["1:47 & either `command` or `url`"],
+    );
+    mcp(
+        "transport: http, command: npx",
+        &["either `command` or `url`"],
+    );
+    mcp(
+        "comand: npx",
+        &["needs `command`", "1:28 & \"comand\" & \"command\""],
+    );
+    mcp("command: npx, headers: {}", &["1:42 & \"headers\""]);
+    mcp("url: 'http://h', cwd: a", &["1:45 & \"cwd\""]);
+    mcp("url: 'h:80'", &["URL & http://"]);
+    // What only a component server has.
+    mcp("url: 'http://h', session: off", &["\"session\""]);
+    mcp(
+        "url: 'http://h', negotiationTimeout: 1s",
+        &["\"negotiationTimeout\""],
+    );
+}
+
+#[test]
 fn what_is_not_there_yet_says_so() {
     let yet = "is not available in this version";
-    bad(
-        "plugins: { p: { type: mcp, command: npx } }",
-        &[&format!("1:23 & \"mcp\" {yet}")],
-    );
     bad(
         "stateStore: { type: sqlite, databaseUrl: 'sqlite:a.db' }",
         &[&format!("1:21 & state store \"sqlite\" {yet} & inMemory")],
@@ -347,7 +378,7 @@ fn all_mistakes_at_once_in_the_order_of_the_text() {
         "plugins:\n  a: { type: stepflow, comand: x }\n  b: { type: mcp }\nroutes:\n  nowhere: [{ plugin: c }]\nvalidat: {}\n",
         &[
             "2:24 & comand",
-            "3:14 & mcp",
+            "3:6 & `command` or `url`",
             "5:3 & the route",
             "5:23 & no plugin \"c\"",
             "6:1 & validat",

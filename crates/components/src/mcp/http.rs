@@ -1,0 +1,93 @@
+//! The HTTP client that the library's transport sends through: whom it trusts, which proxy it takes, where it may be sent on.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::StatusCode;
+use reqwest::redirect;
+use stepflow_rpc::transport::http::client::Options;
+use stepflow_rpc::transport::http::client::Url;
+
+use super::failure::chain;
+use crate::supervisor::ConnectError;
+
+/// How long one connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server that answers only by sending elsewhere is not followed further.
+const MOST_REDIRECTS: usize = 3;
+
+/// Makes the client of one plugin.
+pub(super) fn client(options: &Options) -> Result<Client, ConnectError> {
+    // A second installation is refused, and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = Client::builder()
+        .redirect(redirect::Policy::custom(follow))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .no_proxy();
+    if let Some(proxy) = options
+        .proxy
+        .as_ref()
+        .filter(|_| !is_loopback(&options.url))
+    {
+        let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| {
+            ConnectError::permanent(format!("the proxy cannot be used: {error}"))
+        })?;
+        client = client.proxy(proxy);
+    }
+    for pem in &options.authorities {
+        let bundle = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+            ConnectError::permanent(format!("the certificate authority cannot be read: {error}"))
+        })?;
+        client = client.tls_certs_merge(bundle);
+    }
+    client
+        .build()
+        .map_err(|error| ConnectError::permanent(chain(&error)))
+}
+
+/// Only within the origin, and only where the method stays: a token must reach nobody else, and a POST stay one.
+fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let keeps_method = matches!(
+        attempt.status(),
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+    );
+    let stays = |from: &Url| from.origin() == attempt.url().origin();
+    let is_ours = attempt.previous().first().is_some_and(stays);
+    if keeps_method && is_ours && attempt.previous().len() <= MOST_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+/// A proxy could not reach what listens on this machine alone.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    address.is_ok_and(|address: IpAddr| address.is_loopback())
+        || host == "localhost"
+        || host.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_goes_by_many_names() {
+        for (url, expected) in [
+            ("http://localhost:1/mcp", true),
+            ("http://a.localhost/", true),
+            ("http://127.0.0.9/", true),
+            ("http://[::1]:8080/", true),
+            ("http://example.com/", false),
+            ("http://10.0.0.1/", false),
+            ("http://notlocalhost/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}
