@@ -1,7 +1,9 @@
 //! One run to its end: shows how far it is, stops it when a signal comes, and explains its failure.
 
 use std::pin::pin;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use stepflow_engine::Engine;
 use stepflow_engine::Event;
 use stepflow_engine::Events;
@@ -16,6 +18,8 @@ use stepflow_store::journal::Record;
 use crate::commands::Context;
 use crate::progress;
 use crate::progress::Progress;
+use crate::progress::View;
+use crate::progress::table::Table;
 use crate::report::CliError;
 use crate::report::Exit;
 use crate::report::failure;
@@ -31,18 +35,35 @@ pub enum Ended {
     Interrupted(Signal),
 }
 
+/// What a user wants to see of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// How far it is, on one line.
+    Progress,
+    /// Every step, all the time.
+    Table,
+}
+
+/// How often running times are drawn anew.
+const REDRAW: Duration = Duration::from_millis(200);
+
 /// Runs the request and waits for its end. A failure is explained on stderr.
 pub async fn drive(
     engine: &Engine,
     request: Request,
+    show: Show,
     context: &Context,
 ) -> Result<Ended, CliError> {
     let plan = request.plan.clone();
     let run = engine.run(request)?;
     tracing::info!(run_id = %run.id(), flow_id = %plan.flow_id(), "the run starts");
     let handle = run.handle();
-    let mut progress = Progress::start(&plan, &context.screen);
-    let mut events = progress.as_ref().map(|_| run.events());
+    let mut view = match show {
+        Show::Progress => View::Line(Progress::start(&plan, &context.screen)),
+        Show::Table => View::Table(Table::start(&plan, &context.screen)),
+    };
+    let mut events = view.wants_events().then(|| run.events());
+    let mut redraw = tokio::time::interval(REDRAW);
     let mut run = pin!(run);
     let mut patience = pin!(tokio::time::sleep(progress::PATIENCE));
     let mut is_shown = false;
@@ -55,16 +76,21 @@ pub async fn drive(
             }
             () = &mut patience, if !is_shown => {
                 is_shown = true;
-                progress.iter_mut().for_each(|progress| progress.show(&context.screen));
+                view.show(&context.screen);
             }
+            _ = redraw.tick(), if show == Show::Table => view.tick(),
             event = next(&mut events), if events.is_some() => match event {
-                Some(event) => progress.iter_mut().for_each(|progress| progress.apply(&event)),
+                Some(event) => view.apply(&event),
                 None => events = None,
             },
             finished = &mut run => break finished,
         }
     };
-    drop(progress);
+    // The last events may not have been read yet.
+    while let Some(Some(event)) = next(&mut events).now_or_never() {
+        view.apply(&event);
+    }
+    view.finish();
     let finished = finished?;
     if let Some(signal) = interrupted {
         return Ok(Ended::Interrupted(signal));

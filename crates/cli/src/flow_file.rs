@@ -28,6 +28,7 @@ use crate::json_text;
 use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
+use crate::secrets::Secrets;
 
 /// A flow and everything that was found in it.
 #[derive(Debug)]
@@ -46,15 +47,21 @@ pub fn read(path: &Path) -> Result<Arc<Source>, CliError> {
 }
 
 /// Checks the text, and with a config that its components lead somewhere.
-pub fn check(source: &Arc<Source>, config: Option<&Config>) -> Checked {
-    check_with(source, config, &|_| None)
+pub fn check(source: &Arc<Source>, config: Option<&Config>, secrets: &Secrets) -> Checked {
+    check_with(source, config, &|_| None, secrets)
 }
 
 /// The same where component servers have told something of their components.
-pub fn check_with(source: &Arc<Source>, config: Option<&Config>, told: &Known<'_>) -> Checked {
+pub fn check_with(
+    source: &Arc<Source>,
+    config: Option<&Config>,
+    told: &Known<'_>,
+    secrets: &Secrets,
+) -> Checked {
     let offer = config.and_then(Offer::new);
     let known = |path: &str| told(path).or_else(|| offer.as_ref()?.schemas(path));
     let plan::Checked { plan, diagnostics } = plan::check_with(source, &known);
+    remember_defaults(source, plan.as_ref(), secrets);
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
     if let Some(offer) = &offer {
         all.extend(check_components(source, plan.as_ref(), offer));
@@ -67,6 +74,19 @@ pub fn check_with(source: &Arc<Source>, config: Option<&Config>, told: &Known<'_
             source: Arc::clone(source),
             diagnostics: all,
         },
+    }
+}
+
+/// A secret may stand in the flow as a default, also in one with mistakes, whose lines are about to be shown.
+fn remember_defaults(source: &Arc<Source>, plan: Option<&Plan>, secrets: &Secrets) {
+    let declared = match plan {
+        Some(plan) => plan.variables().cloned(),
+        None => Flow::read(source, &mut Diagnostics::new(source)).and_then(|flow| flow.variables),
+    };
+    let each = declared.iter().flat_map(|declared| declared.each.values());
+    for variable in each.filter(|variable| variable.is_secret) {
+        let default = variable.default.iter();
+        default.for_each(|default| secrets.add_value(default));
     }
 }
 

@@ -1,6 +1,8 @@
 //! How far a run is, on one line of a terminal. Hidden where stderr is none or quiet is wanted, and not shown at all for
 //! what is over in a moment.
 
+pub mod table;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +96,51 @@ pub async fn wait(screen: &Screen, message: &str) -> Infallible {
     tokio::time::sleep(PATIENCE).await;
     let _line = is_visible(screen).then(|| Line::show(screen, message.to_owned()));
     std::future::pending().await
+}
+
+/// What is shown of a run while it goes on.
+#[derive(Debug)]
+pub enum View {
+    /// One line, once it takes a moment.
+    Line(Option<Progress>),
+    /// A table from the beginning.
+    Table(table::Table),
+}
+
+impl View {
+    /// Whether anything is to be told of the run.
+    pub fn wants_events(&self) -> bool {
+        !matches!(self, View::Line(None))
+    }
+
+    /// The run takes longer than a moment.
+    pub fn show(&mut self, screen: &Screen) {
+        if let View::Line(Some(progress)) = self {
+            progress.show(screen);
+        }
+    }
+
+    /// Takes note of what happened.
+    pub fn apply(&mut self, event: &Event) {
+        match self {
+            View::Line(progress) => progress.iter_mut().for_each(|it| it.apply(event)),
+            View::Table(table) => table.apply(event),
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&self) {
+        if let View::Table(table) = self {
+            table.draw();
+        }
+    }
+
+    /// The run has ended.
+    pub fn finish(self) {
+        if let View::Table(table) = self {
+            table.finish();
+        }
+    }
 }
 
 /// The steps of a run that are running, and how many have ended.

@@ -47,6 +47,9 @@ pub struct Run {
     pub overrides: OverrideArgs,
     #[command(flatten)]
     pub output: OutputArg,
+    /// Show every step with its state, attempts and time, redrawn as the run goes on
+    #[arg(long, conflicts_with = "inputs")]
+    pub watch: bool,
 }
 
 impl Run {

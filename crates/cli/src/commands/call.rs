@@ -12,6 +12,7 @@ use super::run;
 use crate::args::Call;
 use crate::args::TextFormat;
 use crate::config::Config;
+use crate::drive::Show;
 use crate::flow_file;
 use crate::input;
 use crate::report::CliError;
@@ -23,13 +24,20 @@ pub async fn call(args: Call, context: &Context) -> Result<Exit, CliError> {
         signal = context.signals.first() => return Err(CliError::interrupted(signal)),
         prepared = prepare(&args, context) => prepared?,
     };
-    run::execute(request, config, args.output.output.as_deref(), context).await
+    run::execute(
+        request,
+        config,
+        Show::Progress,
+        args.output.output.as_deref(),
+        context,
+    )
+    .await
 }
 
 async fn prepare(args: &Call, context: &Context) -> Result<(Request, Config), CliError> {
     let config = load_config(&args.config, None, context)?;
     let source = Source::new("the call", flow_of(&args.component));
-    let checked = flow_file::check(&source, Some(&config));
+    let checked = flow_file::check(&source, Some(&config), &context.screen.secrets);
     let plan = checked
         .plan
         .ok_or_else(|| refused(checked.found.diagnostics))?;

@@ -37,7 +37,7 @@ pub async fn infer(args: &Infer, context: &Context) -> Result<Exit, CliError> {
         false => HashMap::new(),
     };
     let told = |path: &str| asked.get(path).cloned();
-    let checked = flow_file::check_with(&source, Some(&config), &told);
+    let checked = flow_file::check_with(&source, Some(&config), &told, &context.screen.secrets);
     let (_, found) = checked.into_plan()?;
     tell_warnings(found, context);
     let known = |path: &str| told(path).or_else(|| flow_file::schemas(&config, path));
@@ -51,7 +51,7 @@ pub async fn infer(args: &Infer, context: &Context) -> Result<Exit, CliError> {
         TypesFormat::Flow => annotated(&source, &flow, &types),
         TypesFormat::Json => as_json(&flow, &types),
     };
-    output::print(&text)?;
+    output::print(&context.screen.secrets.scrub(&text))?;
     Ok(Exit::Success)
 }
 

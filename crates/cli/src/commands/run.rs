@@ -17,6 +17,7 @@ use crate::assemble::assemble;
 use crate::config::Config;
 use crate::drive;
 use crate::drive::Ended;
+use crate::drive::Show;
 use crate::drive::drive;
 use crate::flow_file;
 use crate::input;
@@ -34,7 +35,13 @@ pub async fn run(args: Run, context: &Context) -> Result<Exit, CliError> {
     let file = args.output.output.as_deref();
     match args.batch.inputs {
         Some(_) => batch::run(request, config, &args.batch, file, context).await,
-        None => execute(request, config, file, context).await,
+        None => {
+            let show = match args.watch {
+                true => Show::Table,
+                false => Show::Progress,
+            };
+            execute(request, config, show, file, context).await
+        }
     }
 }
 
@@ -43,11 +50,12 @@ async fn prepare(args: &Run, context: &Context) -> Result<(Request, Config), Cli
     let path = args.flow();
     let source = flow_file::read(&path)?;
     let config = load_config(&args.config, Some(&path), context)?;
-    let (plan, found) = flow_file::check(&source, Some(&config)).into_plan()?;
+    let (plan, found) =
+        flow_file::check(&source, Some(&config), &context.screen.secrets).into_plan()?;
     tell_warnings(found, context);
     let flow_id = plan.flow_id();
     let overrides = input::overrides(&args.overrides).await?;
-    let plan = with_overrides(plan, &source, &overrides, &config)?;
+    let plan = with_overrides(plan, &source, &overrides, &config, &context.screen.secrets)?;
     let variables = input::variables(&args.variables, &plan, context).await?;
     let input = match &args.batch.inputs {
         Some(_) => Value::null(),
@@ -71,12 +79,13 @@ fn with_overrides(
     source: &Source,
     overrides: &Value,
     config: &Config,
+    secrets: &Secrets,
 ) -> Result<Plan, CliError> {
     if overrides.is_null() {
         return Ok(plan);
     }
     let source = flow_file::with_overrides(&plan, source.name(), overrides)?;
-    let (plan, _) = flow_file::check(&source, Some(config)).into_plan()?;
+    let (plan, _) = flow_file::check(&source, Some(config), secrets).into_plan()?;
     Ok(plan)
 }
 
@@ -84,11 +93,12 @@ fn with_overrides(
 pub(super) async fn execute(
     request: Request,
     config: Config,
+    show: Show,
     file: Option<&std::path::Path>,
     context: &Context,
 ) -> Result<Exit, CliError> {
     let runtime = assemble(config)?;
-    let ended = drive(&runtime.engine, request, context).await;
+    let ended = drive(&runtime.engine, request, show, context).await;
     let exit = ended.and_then(|ended| write(&ended, file, &context.screen.secrets));
     runtime.shut_down().await;
     exit

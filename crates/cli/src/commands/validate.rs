@@ -31,7 +31,8 @@ pub fn validate(args: &Validate, context: &Context) -> Result<Exit, CliError> {
         .hint("name a flow: `stepflow validate flow.yaml`"));
     }
     let config = loaded.config.as_ref();
-    let checked = source.map(|source| flow_file::check(&source, config).found);
+    let checked =
+        source.map(|source| flow_file::check(&source, config, &context.screen.secrets).found);
     let all: Vec<Found> = loaded.found.into_iter().chain(checked).collect();
     match args.format {
         ReportFormat::Pretty => return Ok(tell(&all, context)),

@@ -28,7 +28,7 @@ const MOST_STEPS: usize = 500;
 /// Draws the flow.
 pub fn visualize(args: &Visualize, context: &Context) -> Result<Exit, CliError> {
     let source = flow_file::read(&args.flow)?;
-    let (plan, found) = flow_file::check(&source, None).into_plan()?;
+    let (plan, found) = flow_file::check(&source, None, &context.screen.secrets).into_plan()?;
     tell_warnings(found, context);
     let graph = Graph::of(&plan);
     let text = match args.format() {
@@ -44,9 +44,10 @@ pub fn visualize(args: &Visualize, context: &Context) -> Result<Exit, CliError> 
         }
         DrawingFormat::Svg => svg::print(&graph),
     };
+    let text = context.screen.secrets.scrub(&text);
     match &args.output {
         None => output::print(&text)?,
-        Some(file) => std::fs::write(file, text)
+        Some(file) => std::fs::write(file, &*text)
             .map_err(|error| words::unwritable(&file.display().to_string(), error))?,
     }
     Ok(Exit::Success)

@@ -84,3 +84,104 @@ fn input_that_breaks_its_schema_does_not_tell_a_secret() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
 }
+
+/// A flow in which a secret goes everywhere it can: a failing component, a template, a condition, a mock, a mistake.
+const SPREAD: &str = "\
+name: spread
+inputSchema: { type: object }
+variables:
+  type: object
+  properties:
+    key: { type: string, is_secret: true, env_var: VAULT }
+    spare: { type: string, is_secret: true, default: sesame-in-the-file }
+steps:
+  - { id: greet, component: noop, input: { $template: \"{{ $variable.key }} {{ $variable.spare }}\" } }
+  - { id: leak, component: /sh/leak, input: { key: { $variable: key }, text: { $step: greet } }, onError: { action: retry, maxRetries: 1, backoff: { minDelay: 1ms } } }
+output: { $step: leak }
+test:
+  cases:
+    - { name: told, input: {}, variables: { key: sesame-open-it }, output: { outcome: success, result: nothing } }
+    - { name: mocked, input: {}, variables: { key: sesame-open-it }, mocks: { leak: { outcome: success, result: sesame-open-it } }, output: { outcome: success, result: 1 } }
+    - { name: refused, input: 5, variables: { key: sesame-open-it } }
+";
+
+#[test]
+fn no_command_tells_a_secret() {
+    let sandbox = sandbox();
+    sandbox.write("flow.yaml", SPREAD);
+    sandbox.write(
+        "bad.yaml",
+        &SPREAD.replace("name: spread", "nmae: sesame-in-the-file"),
+    );
+    sandbox.write("inputs.jsonl", "{}\n5\n");
+    sandbox.write("variables.yaml", "key: sesame-open-it\n");
+    let override_ = "leak: { $type: merge_patch, value: { skip_if: { $variable: keyy } } }";
+    let run = ["run", "flow.yaml", "--input-json", "{}"];
+    let commands: Vec<Vec<&str>> = vec![
+        [&run[..], &["--env-variables"]].concat(),
+        [&run[..], &["--variables", "variables.yaml"]].concat(),
+        [&run[..], &["--variables-yaml", "key: [sesame-open-it]"]].concat(),
+        [&run[..], &["--env-variables", "--watch"]].concat(),
+        [
+            &run[..],
+            &["--env-variables", "--overrides-yaml", override_],
+        ]
+        .concat(),
+        vec!["run", "flow.yaml", "--input-json", "5", "--env-variables"],
+        vec![
+            "run",
+            "flow.yaml",
+            "--inputs",
+            "inputs.jsonl",
+            "--env-variables",
+        ],
+        vec!["run", "bad.yaml", "--env-variables"],
+        vec!["test", "flow.yaml"],
+        vec!["test", "flow.yaml", "--diff"],
+        vec!["test", "flow.yaml", "--format", "json"],
+        vec!["test", "flow.yaml", "--format", "junit"],
+        vec!["validate", "flow.yaml"],
+        vec!["validate", "bad.yaml"],
+        vec!["validate", "bad.yaml", "--format", "json"],
+        vec!["validate", "bad.yaml", "--format", "sarif"],
+        vec!["infer", "flow.yaml"],
+        vec!["infer", "flow.yaml", "--start", "--format", "json"],
+        vec!["infer", "bad.yaml"],
+        vec!["visualize", "flow.yaml"],
+        vec!["visualize", "flow.yaml", "--format", "dot"],
+        vec!["visualize", "flow.yaml", "--format", "svg"],
+        vec!["list-components", "--schemas"],
+        vec!["call", "/sh/leak", "1"],
+    ];
+    for command in commands {
+        for level in [
+            &[][..],
+            &["-vvv", "--log-format", "json", "--log-file", "log.txt"],
+        ] {
+            let args = [level, &command[..]].concat();
+            let mut program = sandbox.command(&args);
+            let program = program.env("TOKEN", SECRET).env("VAULT", SECRET);
+            let ended = crate::support::ended(program, &sandbox.path(""));
+            let log = std::fs::read_to_string(sandbox.path("log.txt")).unwrap_or_default();
+            let said = [ended.stdout, ended.stderr, log].concat();
+            assert!(!said.is_empty(), "{args:?}");
+            for secret in [SECRET, "sesame-in-the-file"] {
+                assert!(!said.contains(secret), "{args:?}:\n{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_flow_returns_is_its_authors_business() {
+    let sandbox = sandbox();
+    sandbox.write("flow.yaml", "variables: { type: object, properties: { key: { is_secret: true } } }\noutput: { $variable: key }\n");
+    let mut command = sandbox.command(&[
+        "run",
+        "flow.yaml",
+        "--variables-yaml",
+        "key: sesame-open-it",
+    ]);
+    let ended = crate::support::ended(command.env("TOKEN", "another-secret"), &sandbox.path(""));
+    assert!(ended.stdout.contains(SECRET), "{ended:?}");
+}

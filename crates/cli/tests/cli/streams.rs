@@ -107,3 +107,38 @@ fn notes_are_for_those_who_ask() {
     assert!(on_stderr(&["run", "flow.yaml", "-v"]).contains("E0409"));
     assert!(on_stderr(&["validate", "flow.yaml"]).contains("flow.yaml: 1 note"));
 }
+
+#[test]
+fn every_step_is_told_to_those_who_watch() {
+    let sandbox = Sandbox::with_server();
+    sandbox.write(
+        "flow.yaml",
+        "steps:\n\
+         - { id: a, component: noop }\n\
+         - { id: b, component: /sh/fail, input: { $step: a }, onError: { action: retry, maxRetries: 1, backoff: { minDelay: 1ms }, then: { action: skip } } }\n\
+         output: [{ $step: a }, { $step: b, onSkip: { action: useDefault } }]\n",
+    );
+    let ended = sandbox.run(&["run", "flow.yaml", "--watch"]);
+    assert_eq!(
+        ended.stdout, "{\"outcome\":\"success\",\"result\":[null,null]}\n",
+        "{ended:?}"
+    );
+    let lines: Vec<_> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("step `"))
+        .collect();
+    let words = |line: &str| line.split(" after ").next().unwrap_or_default().to_owned();
+    assert_eq!(
+        lines.iter().map(|line| words(line)).collect::<Vec<_>>(),
+        [
+            "step `a`: running",
+            "step `a`: done",
+            "step `b`: running",
+            "step `b`: running, attempt 2",
+            "step `b`: skipped",
+        ],
+        "{ended:?}"
+    );
+    assert!(lines[4].ends_with(", attempt 2"), "{lines:?}");
+}

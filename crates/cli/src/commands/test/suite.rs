@@ -167,7 +167,7 @@ struct Prepared {
 /// Reads and checks the flow. Whether its components are there is for each run to find out: a mocked one need not be.
 fn prepare(path: &Path, context: &Context) -> Result<Prepared, CliError> {
     let source = flow_file::read(path)?;
-    let (plan, mut found) = flow_file::check(&source, None).into_plan()?;
+    let (plan, mut found) = flow_file::check(&source, None, &context.screen.secrets).into_plan()?;
     found.diagnostics.retain(|it| it.severity > Severity::Note);
     tell_warnings(found, context);
     let flow = Flow::read(&source, &mut Diagnostics::new(&source));
