@@ -71,6 +71,86 @@ async def get_blob(input: GetBlobInput, context: Context) -> Any:
     return await context.get_blob(input.blob_id)
 
 
+class EvaluateInput(msgspec.Struct):
+    flow: Any
+    input: Any = None
+    overrides: Any = None
+    variables: Any = None
+    key: str | None = None
+    crash_before_attempt: int | None = None
+
+
+@server.component
+async def evaluate(input: EvaluateInput, context: Context) -> Any:
+    """Runs a flow"""
+    result = await context.evaluate_flow(
+        input.flow, input.input, overrides=input.overrides, variables=input.variables, key=input.key
+    )
+    if input.crash_before_attempt is not None and context.attempt < input.crash_before_attempt:
+        os.abort()
+    return result
+
+
+@server.component(name="evaluate_in_thread")
+def evaluate_in_thread(input: EvaluateInput, context: SyncContext) -> Any:
+    """Runs a flow, as a plain function"""
+    return context.evaluate_flow(
+        input.flow, input.input, overrides=input.overrides, variables=input.variables, key=input.key
+    )
+
+
+class BatchInput(msgspec.Struct):
+    flow: Any
+    inputs: list[Any]
+    max_concurrency: int = 1
+
+
+def described(submitted: Any, batch: Any) -> dict[str, Any]:
+    """Says of a batch what the Rust server says of it."""
+    return {
+        "total_runs": submitted.total_runs,
+        "completed_runs": batch.details.completed_runs,
+        "failed_runs": batch.details.failed_runs,
+        "running_runs": batch.details.running_runs,
+        "results": [
+            [it.batch_input_index, it.status, None if it.result is None else it.result.result]
+            for it in batch.outputs
+        ],
+    }
+
+
+@server.component
+async def batch(input: BatchInput, context: Context) -> dict[str, Any]:
+    """Runs a flow on many inputs"""
+    submitted = await context.submit_batch(
+        input.flow, input.inputs, max_concurrency=input.max_concurrency
+    )
+    return described(submitted, await context.get_batch(submitted.batch_id, wait=True))
+
+
+@server.component(name="batch_in_thread")
+def batch_in_thread(input: BatchInput, context: SyncContext) -> dict[str, Any]:
+    """Runs a flow on many inputs, as a plain function"""
+    submitted = context.submit_batch(
+        input.flow, input.inputs, max_concurrency=input.max_concurrency
+    )
+    return described(submitted, context.get_batch(submitted.batch_id, wait=True))
+
+
+@server.component
+async def metadata(input: Any, context: Context) -> list[Any]:
+    """Says what is written about its step"""
+    found = await context.metadata()
+    return [found.flow_metadata, found.step_metadata]
+
+
+@server.component(name="metadata_in_thread")
+def metadata_in_thread(input: Any, context: SyncContext) -> list[Any]:
+    """Says what is written about its step, as a plain function"""
+    found = context.metadata()
+    return [found.flow_metadata, found.step_metadata]
+
+
 class Sleep(msgspec.Struct):
     ms: int
 

@@ -11,7 +11,10 @@ use serde::Serialize;
 use stepflow_rpc::RpcError;
 use stepflow_sdk::Context;
 use stepflow_sdk::Error;
+use stepflow_sdk::Flow;
+use stepflow_sdk::Outcome;
 use stepflow_sdk::Server;
+use stepflow_sdk::Until;
 use stepflow_sdk::Value;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncWriteExt;
@@ -25,6 +28,9 @@ pub fn server() -> Server {
         .component("/typed", "Takes a name and a count", typed)
         .component("/blob", "Stores data and fetches it again", blob)
         .component("/get_blob", "Fetches data", get_blob)
+        .component("/evaluate", "Runs a flow", evaluate)
+        .component("/batch", "Runs a flow on many inputs", batch)
+        .component("/metadata", "Says what is written about its step", metadata)
         .component("/sleep", "Answers after a while", sleep)
         .component("/gate", "Waits to be let through", gate)
         .component("/fail", "Fails", fail)
@@ -94,6 +100,103 @@ struct GetBlobInput {
 async fn get_blob(context: Context, input: GetBlobInput) -> Result<Value, Error> {
     let data = context.get_blob(&input.blob_id).await;
     data.map_err(Error::from_call)
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct EvaluateInput {
+    flow: Value,
+    #[serde(default)]
+    input: Value,
+    overrides: Option<Value>,
+    variables: Option<Value>,
+    key: Option<String>,
+    crash_before_attempt: Option<u32>,
+}
+
+impl EvaluateInput {
+    fn flow(&self) -> Flow {
+        let mut flow = match self.flow.as_str() {
+            Some(id) => Flow::stored(id),
+            None => Flow::inline(self.flow.clone()),
+        };
+        if let Some(overrides) = self.overrides.clone() {
+            flow = flow.overrides(overrides);
+        }
+        if let Some(variables) = self.variables.clone() {
+            flow = flow.variables(variables);
+        }
+        match self.key.clone() {
+            Some(key) => flow.key(key),
+            None => flow,
+        }
+    }
+}
+
+async fn evaluate(context: Context, input: EvaluateInput) -> Result<Value, Error> {
+    let outcome = context
+        .evaluate_flow(&input.flow(), input.input.clone())
+        .await;
+    if input
+        .crash_before_attempt
+        .is_some_and(|attempt| context.attempt() < attempt)
+    {
+        std::process::abort();
+    }
+    match outcome.map_err(Error::from_call)? {
+        Outcome::Success(value) => Ok(value),
+        Outcome::Skipped { reason } => Err(Error::Failed(format!(
+            "the evaluated flow was skipped: {}",
+            reason.unwrap_or_default()
+        ))),
+        Outcome::Failed(error) => Err(Error::with_code(error.code, error.message)),
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct BatchInput {
+    flow: Value,
+    inputs: Vec<Value>,
+    #[serde(default = "one")]
+    max_concurrency: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Serialize, JsonSchema)]
+struct BatchAnswer {
+    total_runs: u64,
+    completed_runs: u64,
+    failed_runs: u64,
+    running_runs: u64,
+    results: Vec<(u64, String, Option<Value>)>,
+}
+
+async fn batch(context: Context, input: BatchInput) -> Result<BatchAnswer, Error> {
+    let flow = Flow::inline(input.flow).max_concurrency(input.max_concurrency);
+    let submitted = context.submit_batch(&flow, input.inputs).await;
+    let submitted = submitted.map_err(Error::from_call)?;
+    let batch = context
+        .get_batch(&submitted.batch_id, Until::AllEnded)
+        .await;
+    let batch = batch.map_err(Error::from_call)?;
+    let results = batch.outputs.unwrap_or_default().into_iter().map(|output| {
+        let result = output.result.and_then(|it| it.result().cloned());
+        (output.batch_input_index, output.status, result)
+    });
+    Ok(BatchAnswer {
+        total_runs: submitted.total_runs,
+        completed_runs: batch.details.completed_runs,
+        failed_runs: batch.details.failed_runs,
+        running_runs: batch.details.running_runs,
+        results: results.collect(),
+    })
+}
+
+async fn metadata(context: Context, _: Value) -> Result<(Value, Option<Value>), Error> {
+    let metadata = context.metadata().await.map_err(Error::from_call)?;
+    Ok((metadata.flow_metadata, metadata.step_metadata))
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

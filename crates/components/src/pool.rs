@@ -2,11 +2,13 @@
 //! many calls run at once. Must not know what a call is.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
-use tokio::sync::SemaphorePermit;
 
 use crate::options::Restart;
 use crate::supervisor::Connect;
@@ -18,7 +20,17 @@ use crate::supervisor::Unavailable;
 #[derive(Debug)]
 pub(crate) struct Pool<L> {
     instances: Vec<Instance<L>>,
-    slots: Option<Semaphore>,
+    slots: Option<Arc<Semaphore>>,
+}
+
+/// The right to run one call, where there is a limit.
+#[derive(Debug)]
+pub(crate) struct Slot(Option<Place>);
+
+#[derive(Debug)]
+struct Place {
+    slots: Arc<Semaphore>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 #[derive(Debug)]
@@ -42,21 +54,21 @@ impl<L: Life> Pool<L> {
         };
         Pool {
             instances: (0..count.max(1)).map(instance).collect(),
-            slots: max_in_flight.map(Semaphore::new),
+            slots: max_in_flight.map(|most| Arc::new(Semaphore::new(most))),
         }
     }
 
     /// Waits until one more call may run.
-    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        match &self.slots {
-            None => None,
-            Some(slots) => Some(
-                slots
-                    .acquire()
-                    .await
-                    .expect("the semaphore is never closed"),
-            ),
-        }
+    pub(crate) async fn slot(&self) -> Slot {
+        let Some(slots) = &self.slots else {
+            return Slot(None);
+        };
+        let place = Place {
+            slots: Arc::clone(slots),
+            permit: Mutex::default(),
+        };
+        place.take().await;
+        Slot(Some(place))
     }
 
     /// A server that takes calls: an instance that has failed fails calls only when all have.
@@ -90,6 +102,33 @@ impl<L: Life> Pool<L> {
     pub(crate) async fn shut_down(&self) {
         futures_util::future::join_all(self.instances.iter().map(|it| it.supervisor.shut_down()))
             .await;
+    }
+}
+
+impl Slot {
+    /// Lets another call have it meanwhile.
+    pub(crate) fn lend(&self) {
+        if let Some(place) = &self.0 {
+            place.put(None);
+        }
+    }
+
+    /// Waits until it can be had again.
+    pub(crate) async fn take_again(&self) {
+        if let Some(place) = &self.0 {
+            place.take().await;
+        }
+    }
+}
+
+impl Place {
+    async fn take(&self) {
+        let permit = Arc::clone(&self.slots).acquire_owned().await;
+        self.put(Some(permit.expect("the semaphore is never closed")));
+    }
+
+    fn put(&self, permit: Option<OwnedSemaphorePermit>) {
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 }
 

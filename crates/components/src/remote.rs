@@ -8,9 +8,12 @@ pub mod inspection;
 mod ready;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use stepflow_engine::Clock;
 use stepflow_engine::Completion;
 use stepflow_engine::Failure;
+use stepflow_engine::Held;
 use stepflow_engine::Invocation;
 use stepflow_protocol::Observability;
 use stepflow_protocol::component::ComponentInfo;
@@ -34,6 +37,8 @@ use crate::pool::Busy;
 use crate::pool::Pool;
 use crate::schemas;
 pub use crate::supervisor::Unavailable;
+use callbacks::Execution;
+use callbacks::executions::Serving;
 use connector::Connector;
 use ready::Ready;
 
@@ -105,11 +110,18 @@ impl Remote {
     pub async fn execute(
         &self,
         component: &str,
-        invocation: Invocation,
+        mut invocation: Invocation,
     ) -> Result<Completion, Failure> {
+        let time = self
+            .limits
+            .timeout
+            .filter(|_| invocation.deadline.is_none());
+        if time.is_some() {
+            invocation.clock = Clock::running();
+        }
         // The step's time counts from sending, not from waiting for a process or a slot.
         let held = invocation.clock.hold();
-        let _slot = self.pool.slot().await;
+        let slot = self.pool.slot().await;
         let (ready, _busy) = self.ready().await?;
         let schemas = self.schemas(&ready).await;
         schemas::check(
@@ -119,7 +131,9 @@ impl Remote {
             "input",
             &invocation.component,
         )?;
-        let result = self.call(&ready, component, &invocation, held).await?;
+        let serving = Serving::new(invocation, slot);
+        let invocation = &serving.invocation;
+        let result = self.call(&ready, component, &serving, time, held).await?;
         if let ExecuteResult::Output(output) = &result {
             let schema = schemas.and_then(|all| all.output(component));
             schemas::check(
@@ -142,13 +156,11 @@ impl Remote {
         &self,
         ready: &Ready,
         component: &str,
-        invocation: &Invocation,
-        held: stepflow_engine::Held,
+        serving: &Arc<Serving>,
+        time: Option<Duration>,
+        held: Held,
     ) -> Result<ExecuteResult, Failure> {
-        let time = self
-            .limits
-            .timeout
-            .filter(|_| invocation.deadline.is_none());
+        let invocation = &serving.invocation;
         let mut params = params(component, invocation, invocation.deadline.or(time));
         // Without a session any process of the server may get this: it must know all there is to know.
         params.capabilities = ready.is_stateless().then(Capabilities::all);
@@ -157,13 +169,17 @@ impl Remote {
             .peer()
             .prepare::<Execute>(&params)
             .map_err(|error| failure::of_call(&self.name, error))?;
-        let _listed = ready.executions.list(call.id(), invocation.into());
+        let _listed = ready.executions.list(call.id(), Execution::of(serving));
         drop(held);
         let answer = match time {
             None => call.send().await,
-            Some(time) => tokio::time::timeout(time, call.send())
-                .await
-                .map_err(|_| failure::timed_out(&self.name, time))?,
+            Some(time) => tokio::select! {
+                biased;
+                answer = call.send() => answer,
+                () = invocation.clock.timer(time) => {
+                    return Err(failure::timed_out(&self.name, time));
+                }
+            },
         };
         answer.map_err(|error| failure::of_call(&self.name, error))
     }
@@ -198,11 +214,7 @@ impl Remote {
     }
 }
 
-fn params(
-    component: &str,
-    invocation: &Invocation,
-    deadline: Option<std::time::Duration>,
-) -> ExecuteParams {
+fn params(component: &str, invocation: &Invocation, deadline: Option<Duration>) -> ExecuteParams {
     let run_id: Arc<str> = invocation.run_id.to_string().into();
     let flow_id: Arc<str> = invocation.flow_id.to_string().into();
     let observability = Observability {

@@ -117,6 +117,15 @@ impl Outer {
             .expect("a step has one component, which keeps one thing")
     }
 
+    /// What the steps of the run leave for each other.
+    ///
+    /// # Panics
+    /// When a run keeps things of two types.
+    pub fn kept_by_run<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        // No step has an empty id.
+        self.kept(&Arc::from(""))
+    }
+
     /// The step has its outcome: no attempt follows that could use what was kept.
     pub(crate) fn forget(&self, step_id: &str) {
         if self.shared.has_kept.load(Ordering::Acquire) {

@@ -35,7 +35,9 @@ use std::sync::Arc;
 pub use handshake::HandshakeError;
 pub use handshake::Session;
 pub use handshake::handshake;
+pub use stepflow_flow::blob::BlobId;
 pub use stepflow_flow::document::nearest;
+pub use stepflow_flow::outcome::Outcome;
 pub use stepflow_flow::value::Value;
 
 /// The version of the protocol that this code speaks, and the only one so far.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use stepflow_protocol::BlobId;
 use stepflow_protocol::Observability;
 use stepflow_protocol::Value;
 use stepflow_protocol::blob;
@@ -83,19 +84,34 @@ impl Context {
     /// # Errors
     /// When the runtime refuses or is gone.
     pub async fn put_blob(&self, data: Value) -> Result<String, CallError> {
+        Ok(self.put(data, blob::BlobType::Data).await?.to_string())
+    }
+
+    pub(crate) async fn put(
+        &self,
+        data: Value,
+        blob_type: blob::BlobType,
+    ) -> Result<BlobId, CallError> {
         let params = blob::PutParams {
             data,
-            blob_type: Some(blob::BlobType::Data),
-            execution: self.call.id.clone(),
-            observability: self.call.observability.clone(),
+            blob_type: Some(blob_type),
+            execution: self.execution(),
+            observability: self.observability(),
         };
-        Ok(self
-            .call
-            .peer
-            .call::<blob::Put>(&params)
-            .await?
-            .blob_id
-            .to_string())
+        Ok(self.peer().call::<blob::Put>(&params).await?.blob_id)
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.call.peer
+    }
+
+    /// The request that call backs serve.
+    pub(crate) fn execution(&self) -> Option<Id> {
+        self.call.id.clone()
+    }
+
+    pub(crate) fn observability(&self) -> Option<Observability> {
+        self.call.observability.clone()
     }
 
     /// Fetches data by its content id.

@@ -30,12 +30,16 @@ mod component;
 mod connection;
 mod context;
 mod error;
+mod flows;
 pub mod http;
 mod server;
 
 pub use context::Context;
 pub use error::Error;
+pub use flows::Flow;
+pub use flows::Until;
 pub use server::Server;
+pub use stepflow_protocol::Outcome;
 pub use stepflow_protocol::Value;
 pub use stepflow_rpc::CallError;
 

@@ -1,4 +1,4 @@
-//! Flows inside flows: the built-ins that run them.
+//! Flows inside flows: the built-ins that run them, and components that do.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,3 +6,4 @@
 )]
 
 mod builtins;
+mod callbacks;

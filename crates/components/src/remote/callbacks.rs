@@ -1,18 +1,19 @@
-//! What a component server may ask of the runtime while it works, and what it tells us. Answers come from the store; which
-//! call a request belongs to is known by the execute request it names.
+//! What a component server may ask of the runtime while it works, and what it tells us. Answers about blobs come
+//! from the store, those about flows from the engine of the call that a request belongs to.
 
-use std::collections::HashMap;
+pub mod batches;
+pub mod evaluations;
+pub mod executions;
+
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
-use stepflow_engine::Invocation;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::error::FlowError;
 use stepflow_flow::value::Value;
 use stepflow_protocol::blob;
 use stepflow_protocol::error::to_rpc;
+use stepflow_protocol::flow;
 use stepflow_protocol::lifecycle::Empty;
 use stepflow_protocol::lifecycle::Ping;
 use stepflow_protocol::notice::Log;
@@ -20,7 +21,6 @@ use stepflow_protocol::notice::LogParams;
 use stepflow_protocol::notice::Progress;
 use stepflow_protocol::notice::ProgressParams;
 use stepflow_rpc::Call;
-use stepflow_rpc::Id;
 use stepflow_rpc::Router;
 use stepflow_rpc::RpcError;
 use stepflow_store::Blob;
@@ -28,65 +28,8 @@ use stepflow_store::Store;
 use stepflow_store::StoreError;
 use tracing::debug;
 
-/// The execute requests under way on one connection.
-#[derive(Clone, Debug, Default)]
-pub struct Executions {
-    by_id: Arc<Mutex<HashMap<Id, Execution>>>,
-}
-
-/// What a call back needs to know of the call it belongs to.
-#[derive(Clone, Debug)]
-pub struct Execution {
-    /// The run.
-    pub run_id: String,
-    /// The step.
-    pub step_id: Arc<str>,
-    /// The attempt.
-    pub attempt: u32,
-}
-
-impl From<&Invocation> for Execution {
-    fn from(invocation: &Invocation) -> Self {
-        Execution {
-            run_id: invocation.run_id.to_string(),
-            step_id: Arc::clone(&invocation.step_id),
-            attempt: invocation.attempt,
-        }
-    }
-}
-
-/// Keeps a call listed while it is under way.
-#[derive(Debug)]
-pub struct Listed {
-    executions: Executions,
-    id: Id,
-}
-
-impl Executions {
-    /// Lists a call before it is sent, so that its first call back finds it.
-    pub fn list(&self, id: &Id, execution: Execution) -> Listed {
-        self.lock().insert(id.clone(), execution);
-        Listed {
-            executions: self.clone(),
-            id: id.clone(),
-        }
-    }
-
-    /// The call with this id, while it is under way.
-    pub fn find(&self, id: Option<&Id>) -> Option<Execution> {
-        self.lock().get(id?).cloned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Execution>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.executions.lock().remove(&self.id);
-    }
-}
+pub use executions::Execution;
+pub use executions::Executions;
 
 /// The runtime as one connection's server sees it.
 #[derive(Clone, Debug)]
@@ -104,6 +47,10 @@ pub fn router(host: Host) -> Router<Host> {
     Router::new(host)
         .method::<blob::Put, _, _>(on_put_blob)
         .method::<blob::Get, _, _>(on_get_blob)
+        .method::<flow::Evaluate, _, _>(evaluations::on_evaluate)
+        .method::<flow::GetMetadata, _, _>(evaluations::on_get_metadata)
+        .method::<flow::SubmitBatch, _, _>(batches::on_submit_batch)
+        .method::<flow::GetBatch, _, _>(batches::on_get_batch)
         .method::<Ping, _, _>(|_, Empty {}| async { Ok(Empty {}) })
         .notice::<Progress, _>(on_progress)
         .notice::<Log, _>(on_log)

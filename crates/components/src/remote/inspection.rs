@@ -220,6 +220,7 @@ impl Inspection {
             run_id: params.run_id.as_deref().unwrap_or_default().to_owned(),
             step_id: STEP.into(),
             attempt: 1,
+            serving: None,
         };
         let call = ready.session.peer().prepare::<Execute>(&params);
         let call = call.map_err(of_call)?;
