@@ -108,14 +108,29 @@ fn check_components(source: &Arc<Source>, plan: Option<&Plan>, offer: &Offer<'_>
     let mut found = Diagnostics::new(source);
     let is_sound = |plan: &Plan| {
         let mut steps = plan.steps().iter();
-        steps.all(|step| offer.problem(&step.component).is_none())
+        steps.all(|step| {
+            offer.problem(&step.component).is_none() && !may_hold_a_flow(&step.component)
+        })
     };
     if plan.is_some_and(is_sound) {
         return found;
     }
-    let Some(flow) = Flow::read(source, &mut Diagnostics::new(source)) else {
-        return found;
-    };
+    if let Some(flow) = Flow::read(source, &mut Diagnostics::new(source)) {
+        check_components_of(&flow, offer, &mut found);
+    }
+    found
+}
+
+/// Whether a step with this component may have a flow inside its input.
+fn may_hold_a_flow(component: &str) -> bool {
+    matches!(
+        component,
+        "/builtin/eval" | "/builtin/map" | "/builtin/iterate"
+    )
+}
+
+/// The components of a flow and of the flows inside it.
+fn check_components_of(flow: &Flow, offer: &Offer<'_>, found: &mut Diagnostics) {
     for step in &flow.steps {
         if let Some(problem) = offer.problem(&step.component) {
             found.enter_step(Some(&step.id));
@@ -123,8 +138,10 @@ fn check_components(source: &Arc<Source>, plan: Option<&Plan>, offer: &Offer<'_>
             let error = found.error(Code::BadComponent, place, problem.message);
             error.hint(problem.hint);
         }
+        if let Some(inner) = &step.subflow {
+            check_components_of(inner, offer, found);
+        }
     }
-    found
 }
 
 /// What can be known of the components without starting a server.

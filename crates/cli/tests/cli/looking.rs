@@ -243,3 +243,35 @@ output:
     let types: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(types["steps"]["a b"]["input"], "integer");
 }
+
+#[test]
+fn components_of_flows_inside_steps_are_looked_for_too() {
+    for (component, inner) in [
+        ("map", "flow: FLOW"),
+        ("eval", "flow: { $literal: FLOW }"),
+        ("iterate", "workflow: FLOW"),
+    ] {
+        let flow = "{ steps: [{ id: inner, component: noopp, input: { $input: \"$\" } }], output: { $step: inner } }";
+        let inner = inner.replace("FLOW", flow);
+        let sandbox = Sandbox::new();
+        let text = format!(
+            "steps:\n  - id: outer\n    component: {component}\n    input: {{ {inner} }}\noutput: {{ $step: outer }}\n"
+        );
+        sandbox.write("flow.yaml", &text);
+        let ended = sandbox.run(&["validate", "flow.yaml", "--format", "json"]);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let errors: Vec<_> = report["diagnostics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|it| it["severity"] == "error")
+            .collect();
+        assert_eq!(errors.len(), 1, "{report:#}");
+        assert_eq!(
+            (&errors[0]["code"], &errors[0]["step"], &errors[0]["line"]),
+            (&"E0406".into(), &"inner".into(), &4.into())
+        );
+        assert_eq!(errors[0]["hint"], "did you mean \"noop\"?");
+    }
+}
