@@ -97,6 +97,31 @@ def big(input: BigInput) -> dict:
     return {"received": len(input.padding), "text": "x" * input.bytes}
 
 
+class SleepInput(msgspec.Struct):
+    ms: int
+
+
+@server.component(name="conformance/sleep")
+async def sleep(input: SleepInput, context: StepflowContext) -> dict:
+    await asyncio.sleep(input.ms / 1000)
+    return {"ms": input.ms}
+
+
+class FailInput(msgspec.Struct):
+    message: str
+    code: int | None = None
+    data: Any = None
+
+
+@server.component(name="conformance/fail")
+def fail_for_conformance(input: FailInput) -> dict:
+    raise Cheese(input.message)
+
+
+server.component(name="conformance/echo")(echo)
+server.component(name="conformance/blob")(blob)
+
+
 if __name__ == "__main__":
     if "--port" in sys.argv:
         # As its own command line does it.

@@ -9,4 +9,5 @@
 mod mutants;
 mod ours;
 mod page;
+mod published;
 mod suite;

@@ -187,7 +187,7 @@ pub async fn one_answer(lab: &Lab) -> Verdict {
     let mut wire = lab.greeted().await?;
     for _ in 0..5 {
         wire.ask("components/list", json!({})).await?.ok()?;
-        let unknown = wire.ask("components/paint", json!({})).await?;
+        let unknown = wire.run("/conformance/nowhere", json!({})).await?;
         unknown.error("an error")?;
     }
     wire.quiet().await?;

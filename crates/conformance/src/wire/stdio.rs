@@ -24,6 +24,7 @@ use crate::lab::Lab;
 use crate::transcript::Direction;
 use crate::transcript::Recorder;
 use crate::verdict::Stop;
+use crate::verdict::brief;
 
 /// A longer line is no message of any test.
 const LONGEST_LINE: usize = 128 * 1024 * 1024;
@@ -183,10 +184,14 @@ impl Reader {
         let why = match why {
             Some(why) => why,
             None => match tokio::time::timeout(LAST_WORDS, child.exited()).await {
-                Ok(exit) => exit.to_string(),
+                Ok(exit) => last_words(&exit),
                 Err(_) => "it closed its stdout, and lives on".to_owned(),
             },
         };
+        if self.inbox.is_closed() {
+            // The end of a connection that nobody uses any more is not part of what the next check sees.
+            return;
+        }
         self.recorder
             .note(self.number, Direction::Note, "", why.as_bytes());
         let ended = Heard {
@@ -217,4 +222,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// How a process ended, and the last that it said on stderr.
+fn last_words(exit: &Exit) -> String {
+    const MOST: usize = 8;
+    let lines: Vec<_> = exit.stderr.lines().collect();
+    let last = lines.iter().rev().take(MOST).rev().map(|it| brief(it));
+    let last: Vec<_> = last.collect();
+    format!("the process {}: {}", exit.status_text(), last.join("\n"))
 }
