@@ -21,17 +21,12 @@ function send(message) {
 
 
 // Calls back. While a component waits for its answer, the others go on.
-async function ask(call, method, params) {
-  call.signal.throwIfAborted();
-  const { result, error } = await new Promise((resolve, reject) => {
-    const id = crypto.randomUUID(), about = { execution: call.id, observability: call.observability };
-    asked.set(id, resolve);
-    call.signal.addEventListener("abort", reject);
-    send({ id, method, params: { ...params, ...about } });
-  });
-  if (error) throw failure(error.code, error.message, error.data);
-  return result;
-}
+const ask = (call, method, params) => new Promise((resolve, reject) => {
+  const id = crypto.randomUUID(), about = { execution: call.id, observability: call.observability };
+  asked.set(id, ({ result, error: it }) => it ? reject(failure(it.code, it.message, it.data)) : resolve(result));
+  call.signal.addEventListener("abort", reject);
+  send({ id, method, params: { ...params, ...about } });
+});
 
 
 // Components: an input goes in, an output comes out.
@@ -47,31 +42,33 @@ const components = new Map(Object.entries({
 }));
 
 function find(path) { // by `/greet`, and by `greet` and `/<name of the plugin>/greet` as well
-  const forms = [path, `/${path}`, path.replace(`/${runtime.protocol_prefix}/`, "/")];
-  const name = forms.find((form) => components.has(form));
+  if (typeof path !== "string") throw failure(-32602, "it takes the path of a `component`");
+  const name = [path, `/${path}`, path.replace(`/${runtime.protocol_prefix}/`, "/")].find((it) => components.has(it));
   if (!name) throw failure(-32001, `there is no ${path} here, but ${[...components.keys()].join(", ")}`);
   return name;
 }
 
 
 // Methods: params go in, a result comes out.
-async function answer(method, params, call) {
-  const { runtime_protocol_version: theirs, component, input, observability } = params;
-  if (typeof method !== "string") throw failure(-32600, "a request needs a `method`");
-  if (method === "initialize" && theirs === 1) {
-    Object.assign(runtime, params);
+const methods = new Map(Object.entries({
+  "initialize": ({ runtime_protocol_version: theirs, ...more }) => {
+    if (theirs !== 1) throw failure(theirs === undefined ? -32602 : -32002, `version ${theirs} is not ours, 1`);
+    Object.assign(runtime, more);
     return { server_protocol_version: 1, server: { name: "example" }, capabilities: { cancel: {} } };
-  }
-  if (method === "initialize" && theirs !== undefined)
-    throw failure(-32002, `the runtime speaks version ${theirs} of the protocol, this server version 1`);
-  if (method !== "initialize" && !runtime.ready) throw failure(-32002, "the handshake comes first");
-  if (method === "components/list") return { components: [...components.keys()].map((name) => ({ component: name })) };
-  if (method === "components/info" && typeof component === "string") return { info: { component: find(component) } };
-  if (method === "components/execute" && typeof component === "string" && input !== undefined)
+  },
+  "components/list": () => ({ components: [...components.keys()].map((name) => ({ component: name })) }),
+  "components/info": ({ component }) => ({ info: { component: find(component) } }),
+  "components/execute": async ({ component, input, observability }, call) => {
+    if (input === undefined) throw failure(-32602, "it takes an `input`");
     return { output: await components.get(find(component))(input, { ...call, observability }) };
-  if (["initialize", "components/info", "components/execute"].includes(method))
-    throw failure(-32602, `${method} needs other params`);
-  throw failure(-32601, `there is no method ${method} here`);
+  },
+}));
+
+function answer(method, params, call) {
+  if (typeof method !== "string") throw failure(-32600, "a request needs a `method`");
+  if (method !== "initialize" && !runtime.ready) throw failure(-32002, "shake hands first");
+  if (!methods.has(method)) throw failure(-32601, `there is no method ${method} here`);
+  return methods.get(method)(params, call);
 }
 
 
@@ -79,11 +76,10 @@ async function answer(method, params, call) {
 async function serve(id, method, params) {
   const controller = new AbortController(), { signal } = controller;
   calls.set(id, controller);
-  try {
-    send({ id, result: await answer(method, params, { id, signal }) });
-  } catch ({ code, message, data }) {
-    const error = { code: Number.isInteger(code) ? code : -32004, message, data };
-    send({ id, error: signal.aborted ? { code: -32012, message: "cancelled" } : error });
+  try { send({ id, result: await answer(method, params, { id, signal }) }); }
+  catch ({ code, message, data }) {
+    const own = { code: Number.isInteger(code) ? code : -32004, message, data };
+    send({ id, error: signal.aborted ? { code: -32012, message: "cancelled" } : own });
   }
   calls.delete(id);
 }

@@ -10,8 +10,7 @@ loop, runtime, calls, asked = asyncio.new_event_loop(), {}, {}, {}
 
 # Messages out, whole, one after the other.
 class Failure(Exception):
-    def __init__(self, code, message, data=None, **_):
-        self.error = {"code": code, "message": message, "data": data}
+    def __init__(self, code, message, data=None, **_): self.error = {"code": code, "message": message, "data": data}
 
 def send(**message):
     line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False)
@@ -32,10 +31,7 @@ async def ask(call, method, **params):
 async def greet(input, call): return {"text": f"Hello, {input['name']}!"}
 async def echo(input, call): return input
 async def fail(input, call): raise Failure(**{"code": -32004, **input})
-
-async def sleep(input, call):
-    await asyncio.sleep(input["ms"] / 1000)
-    return input
+async def sleep(input, call): return await asyncio.sleep(input["ms"] / 1000, input)
 
 async def blob(input, call):
     blob_id = (await ask(call, "blobs/put", data=input["data"]))["blob_id"]
@@ -56,26 +52,22 @@ async def answer(id, method, params):
         case "initialize", {"runtime_protocol_version": 1}:
             runtime.update({"protocol_prefix": "", **params})
             return {"server_protocol_version": 1, "server": {"name": "example"}, "capabilities": {"cancel": {}}}
-        case "initialize", {"runtime_protocol_version": theirs}:
-            raise Failure(-32002, f"the runtime speaks version {theirs} of the protocol, this server version 1")
-        case _ if method != "initialize" and not runtime.get("ready"):
-            raise Failure(-32002, "the handshake comes first")
+        case "initialize", {"runtime_protocol_version": it}: raise Failure(-32002, f"version {it} is not ours, 1")
+        case _ if method != "initialize" and not runtime.get("ready"): raise Failure(-32002, "shake hands first")
         case "components/list", _: return {"components": [{"component": name} for name in components]}
         case "components/info", {"component": str(path)}: return {"info": {"component": find(path)}}
         case "components/execute", {"component": str(path), "input": input}:
             call = {"execution": id, "observability": params.get("observability")}
             return {"output": await components[find(path)](input, call)}
-        case "initialize" | "components/info" | "components/execute", _:
-            raise Failure(-32602, f"{method} needs other params")
-    raise Failure(-32601, f"there is no method {method} here")
+        case "initialize" | "components/info" | "components/execute", _: raise Failure(-32602, "it takes other params")
+        case _: raise Failure(-32601, f"there is no method {method} here")
 
 
 # Each request is answered exactly once, whatever becomes of it.
 def end(id):
     try: send(id=id, result=calls.pop(id).result())
     except asyncio.CancelledError: send(id=id, error={"code": -32012, "message": "cancelled"})
-    except Failure as failure: send(id=id, error=failure.error)
-    except Exception as error: send(id=id, error={"code": -32004, "message": repr(error)})
+    except Exception as it: send(id=id, error=getattr(it, "error", {"code": -32004, "message": repr(it)}))
 
 
 # Messages in. The reader waits for no component, and for no message on its way out.
@@ -85,8 +77,7 @@ def receive(line):
     match message:
         case {"method": "initialized"}: runtime["ready"] = True
         case {"method": "$/cancelRequest", "params": {"id": id}} if id in calls: calls[id].cancel()
-        case {"id": id, "result": _} | {"id": id, "error": _}:
-            if id in asked: asked.pop(id).put_nowait(message)
+        case {"id": id, "result": _} | {"id": id, "error": _}: asked.pop(id, asyncio.Queue()).put_nowait(message)
         case {"id": str() | int() as id}:
             calls[id] = loop.create_task(answer(id, message.get("method"), message.get("params") or {}))
             calls[id].add_done_callback(lambda _: end(id))
