@@ -1,4 +1,5 @@
-//! Pages made of flows: each flow on them gives what its own test cases say, and a command below a flow prints what the page shows.
+//! Pages made of flows: each flow on them gives what its own test cases say, and a command below a flow prints what the page shows,
+//! as does the check of a flow with a mistake.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,9 @@ use stepflow_flow::flow::Flow;
 use stepflow_tests::environment::workspace;
 use stepflow_tests::program::Folder;
 use stepflow_tests::program::Ran;
+
+/// Where the component leads that flows with a mistake have besides.
+const CONFIG: &str = "plugins: { web: { type: mock, components: { /fetch: { behaviors: {} } } } }";
 
 /// A code block, and the heading it stands below.
 struct Block<'page> {
@@ -46,12 +50,13 @@ fn is_shown(text: &str) -> bool {
     is_tested || flow.steps.is_empty()
 }
 
-/// Runs the cases of all flows of a page, and the commands that stand between a flow and what they print.
+/// Runs the cases of all flows of a page, the commands that stand between a flow and what they print,
+/// and the check of a flow with a mistake that has its report below.
 async fn follow(name: &str, at_least: usize) {
     let page = std::fs::read_to_string(workspace().join("docs").join(name)).unwrap();
     let blocks = blocks(&page);
     let flows = Folder::default().file("data.json", "[1, 2]");
-    let commands = Folder::default();
+    let commands = Folder::default().file("stepflow-config.yml", CONFIG);
     let mut n_flows = 0;
     for (at, block) in blocks.iter().enumerate() {
         let heading = block.heading;
@@ -72,6 +77,14 @@ async fn follow(name: &str, at_least: usize) {
                     format!("{}\n", expected.text),
                     "{heading}: {ran:#?}"
                 );
+            }
+            "yaml flow-fails" => {
+                let next = blocks.get(at + 1).filter(|next| next.fence == "text");
+                let Some(expected) = next else { continue };
+                std::fs::write(commands.path().join("flow.yaml"), block.text).unwrap();
+                let ran = commands.run(&["validate", "flow.yaml"]);
+                let expected = format!("{}\n", expected.text);
+                assert_eq!(ran.stderr, expected, "{heading}: {ran:#?}");
             }
             _ => {}
         }
