@@ -1,15 +1,17 @@
-//! The components that come with the runtime: a table of typed functions, one file each. They need no process and no
-//! network; what they need else (the store, the allowed files) comes in with the call.
+//! The components that come with the runtime: a table of typed functions, one file each. They need no process; what they
+//! need else (the store, the allowed files) comes in with the call, and those that use the network share one client.
 
 mod create_messages;
 mod eval;
 mod get_blob;
+mod http_request;
 mod iterate;
 mod load_file;
 mod map;
 mod noop;
 mod put_blob;
 mod sleep;
+mod web;
 
 use std::fmt;
 use std::future::Future;
@@ -68,10 +70,12 @@ impl fmt::Debug for Builtin {
 
 /// Every built-in component.
 pub fn all() -> Vec<Builtin> {
+    let web = web::Web::default();
     vec![
         create_messages::builtin(),
         eval::builtin(),
         get_blob::builtin(),
+        http_request::builtin(web),
         iterate::builtin(),
         load_file::builtin(),
         map::builtin(),
@@ -89,6 +93,20 @@ impl Builtin {
         O: Serialize + JsonSchema + 'static,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, FlowError>> + Send + 'static,
+    {
+        Builtin::failing(path, description, move |context, input| {
+            let done = function(context, input);
+            async move { done.await.map_err(Failure::from) }
+        })
+    }
+
+    /// The same for a function that knows whether another attempt may help.
+    fn failing<I, O, F, Fut>(path: &str, description: &str, function: F) -> Builtin
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Failure>> + Send + 'static,
     {
         let info = info::<I, O>(path, description);
         let function = Arc::new(function);
