@@ -28,6 +28,7 @@ pub use check::TypesFormat;
 pub use check::Validate;
 pub use check::Visualize;
 pub use conformance::Conformance;
+pub use conformance::ConformanceServer;
 pub use conformance::Mode;
 pub use conformance::SuiteFormat;
 pub use inspect::Inspect;
@@ -130,6 +131,8 @@ pub enum Command {
     Init(Init),
     Completions(Completions),
     Conformance(Box<Conformance>),
+    #[command(hide = true)]
+    ConformanceServer(ConformanceServer),
     Schema(Schema),
 }
 

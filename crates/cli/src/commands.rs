@@ -67,6 +67,7 @@ pub async fn execute(command: Command, context: &Context) -> Result<Exit, CliErr
         Command::Init(args) => init::init(&args, context),
         Command::Completions(args) => completions::completions(&args),
         Command::Conformance(args) => conformance::conformance(*args, context).await,
+        Command::ConformanceServer(args) => conformance::runtime::serve(&args),
         Command::Schema(args) => schema::schema(&args),
     }
 }

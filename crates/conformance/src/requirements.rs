@@ -1,4 +1,4 @@
-//! The requirements: what a server must do, and where that is written. Owns the reading of
+//! The requirements: what a server and a runtime must do, and where that is written. Owns the reading of
 //! `spec/requirements.toml`; how a requirement is checked is for [`checks`](crate::checks).
 
 use std::fmt;
@@ -72,6 +72,7 @@ pub struct Component {
 struct Document {
     component: Vec<Component>,
     server: Vec<Requirement>,
+    runtime: Vec<Requirement>,
 }
 
 static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
@@ -82,6 +83,11 @@ static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
 /// What a component server must do, in the order of the file.
 pub fn of_servers() -> &'static [Requirement] {
     &DOCUMENT.server
+}
+
+/// What a runtime must do, in the order of the file.
+pub fn of_runtimes() -> &'static [Requirement] {
+    &DOCUMENT.runtime
 }
 
 /// The components that tests call.

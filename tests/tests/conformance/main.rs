@@ -10,4 +10,5 @@ mod mutants;
 mod ours;
 mod page;
 mod published;
+mod runtimes;
 mod suite;

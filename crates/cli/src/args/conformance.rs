@@ -1,6 +1,7 @@
 //! The flags of `stepflow conformance`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgGroup;
@@ -19,13 +20,14 @@ use super::server::StartArgs;
 #[derive(Debug, Args)]
 #[command(
     display_name = "stepflow",
-    override_usage = "stepflow conformance [OPTIONS] -- COMMAND [ARGUMENT]…\n       stepflow conformance [OPTIONS] --url URL\n       stepflow conformance --list",
+    override_usage = "stepflow conformance [OPTIONS] -- COMMAND [ARGUMENT]…\n       stepflow conformance [OPTIONS] --url URL\n       stepflow conformance [OPTIONS] --runtime -- COMMAND [ARGUMENT]…\n       stepflow conformance --list [--runtime]",
     after_help = "\
 Examples:
   stepflow conformance -- python my_server.py
   stepflow conformance --url http://localhost:8080 --mode session
   stepflow conformance --only messages --only sizes.pipe -- ./my-server
   stepflow conformance --format junit -- ./my-server > report.xml
+  stepflow conformance --runtime -- stepflow run {flow} --config {config}
 
 Exit codes: 0 all that MUST be so is so, 1 something is not, or the server cannot be had, 2 usage."
 )]
@@ -37,6 +39,9 @@ pub struct Conformance {
     /// Where a server is that runs already
     #[arg(long, value_name = "URL", group = "which_server", value_hint = ValueHint::Url)]
     pub url: Option<String>,
+    /// Check a runtime: COMMAND runs the flow `{flow}` with the config `{config}` and prints the outcome
+    #[arg(long, conflicts_with_all = ["url", "mode"])]
+    pub runtime: bool,
     /// List the requirements and check nothing
     #[arg(long, group = "which_server")]
     pub list: bool,
@@ -62,6 +67,16 @@ pub struct Conformance {
         help_heading = "A server that runs already"
     )]
     pub mode: Option<Mode>,
+}
+
+/// A component server that follows a script; `stepflow conformance --runtime` has the runtime start it
+#[derive(Debug, Args)]
+pub struct ConformanceServer {
+    /// The script
+    pub scenario: String,
+    /// The file that what happens is added to
+    #[arg(long, value_name = "FILE")]
+    pub record: PathBuf,
 }
 
 /// How a report is written.

@@ -1,12 +1,15 @@
-//! `stepflow conformance`: a component server against the protocol. Owns the way from flags to a run of the suite, and its exit
+//! `stepflow conformance`: a component server, or a runtime, against the protocol. Owns the way from flags to a run of the suite, and its exit
 //! code.
 
+pub mod runtime;
 mod show;
 
+use stepflow_conformance::Finding;
 use stepflow_conformance::Options;
 use stepflow_conformance::Target;
 use stepflow_conformance::Way;
 use stepflow_conformance::requirements;
+use stepflow_conformance::runtimes;
 use stepflow_conformance::suite;
 use stepflow_rpc::transport::child;
 use stepflow_rpc::transport::child::Guard;
@@ -23,27 +26,37 @@ use crate::report::Exit;
 
 /// Does what was asked.
 pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, CliError> {
+    let required = match args.runtime {
+        true => requirements::of_runtimes(),
+        false => requirements::of_servers(),
+    };
+    let all = suite::select(required, &args.only, None);
     if args.list {
-        let all = suite::select(requirements::of_servers(), &args.only, None);
         output::print(&show::list(&all, args.format))?;
         return Ok(Exit::Success);
     }
-    let options = options(&args, context)?;
-    if suite::select(requirements::of_servers(), &args.only, None).is_empty() {
+    if all.is_empty() {
         let error = CliError::usage("no requirement has a name that begins with --only");
         return Err(error.hint("stepflow conformance --list shows them all"));
     }
     let secrets = &context.screen.secrets;
     let mut shown = show::Table::default();
-    let run = suite::run(options, |finding| {
+    let tell = |finding: &Finding| {
         if args.format == SuiteFormat::Pretty {
             // Whoever does not read any more is told by the end of the run.
             let _ = output::print(&shown.row(finding, secrets));
         }
-    });
+    };
+    let run = async {
+        let report = match args.runtime {
+            true => runtimes::run(runtime::options(&args, context)?, tell).await,
+            false => suite::run(options(&args, context)?, tell).await,
+        };
+        report.map_err(|why| CliError::unreachable(&why))
+    };
     let report = tokio::select! {
         signal = context.signals.first() => return Err(CliError::interrupted(signal)),
-        report = run => report.map_err(|why| CliError::unreachable(&why))?,
+        report = run => report?,
     };
     output::print(&match args.format {
         SuiteFormat::Pretty => show::summary(&report),
