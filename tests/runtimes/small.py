@@ -35,11 +35,20 @@ def call_back(method, params):
 class Server:
     def __init__(self, plugin):
         command = [plugin["command"], *plugin["args"]]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        answer = self.ask("initialize", {"runtime_protocol_version": 1, "protocol_prefix": "scripted"})
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        answer = self.ask(
+            "initialize", {"runtime_protocol_version": 1, "protocol_prefix": "scripted"}
+        )
         version = answer["server_protocol_version"]
         if version != 1 and FAULT != "speaks-any-version":
-            raise Failed({"code": -32002, "message": f"the server speaks version {version}, this runtime version 1"})
+            raise Failed(
+                {
+                    "code": -32002,
+                    "message": f"the server speaks version {version}, this runtime version 1",
+                }
+            )
         if FAULT != "forgets-initialized":
             self.send(method="initialized", params={})
 
@@ -97,7 +106,9 @@ def run(flow, plugin):
             server = Server(plugin)
             attempt = 1 if FAULT == "counts-no-attempts" else 2
             answer = server.ask("components/execute", {**params, "attempt": attempt})
-        outputs[step["id"]] = answer["output"] or ({} if FAULT == "has-no-null" else answer["output"])
+        outputs[step["id"]] = answer["output"] or (
+            {} if FAULT == "has-no-null" else answer["output"]
+        )
     server.end()
     return outputs[flow["output"]["$step"]]
 
