@@ -20,10 +20,11 @@ use crate::target::Target;
 use crate::target::Way;
 use crate::verdict::Stop;
 use crate::verdict::Verdict;
+use crate::wire::Answer;
 use crate::wire::Wire;
 
-/// How long a server may take to start: interpreters and models are loaded.
-const START: Duration = Duration::from_secs(60);
+/// How many times as long as a check a server may take to start: interpreters and models are loaded.
+const START: u32 = 6;
 
 /// What is run.
 #[derive(Debug)]
@@ -62,10 +63,11 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Finding)) -> Result<Rep
         Target::Http { way: None, .. } => Way::Session,
     };
     let is_open = matches!(&options.target, Target::Http { way: None, .. });
+    let start = options.timeout * START;
     let mut lab = Lab::new(options.target, way, options.has_token);
-    let mut probe = probe(&lab).await;
+    let mut probe = probe(&lab, start).await;
     if is_open && probe.is_err() {
-        (lab, probe) = without_session(lab).await;
+        (lab, probe) = without_session(lab, start).await;
     }
     let began = probe?;
     let mut run = Run {
@@ -94,24 +96,28 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Finding)) -> Result<Rep
     })
 }
 
-/// Greets the server and asks what it has; what it does wrong is for the checks to say. Tells how long that took.
-async fn probe(lab: &Lab) -> Result<Duration, String> {
+/// Greets the server and asks what it has; what it does wrong is for the checks to say, unless it says nothing at all. Tells how
+/// long that took.
+async fn probe(lab: &Lab, start: Duration) -> Result<Duration, String> {
     let began = Instant::now();
-    lab.clock.start(START);
-    let mut wire = lab.open().await.map_err(|stop| match stop {
+    lab.clock.start(start);
+    let in_words = |stop| match stop {
         Stop::Fail(fault) => format!("{}: {}", fault.reason, fault.seen),
         Stop::Skip(reason) => reason,
-    })?;
-    if let Ok(facts) = learn(&mut wire).await {
+    };
+    let mut wire = lab.open().await.map_err(in_words)?;
+    let greeting = wire.ask("initialize", Wire::hello()).await;
+    let greeting = greeting.map_err(in_words)?;
+    if let Ok(facts) = learn(&mut wire, greeting).await {
         lab.know(facts);
     }
     Ok(began.elapsed())
 }
 
-async fn learn(wire: &mut Wire) -> Result<Facts, Stop> {
+async fn learn(wire: &mut Wire, greeting: Answer) -> Result<Facts, Stop> {
     let unreadable = |error: serde_json::Error| Stop::skip(error.to_string());
-    let greeting = wire.greet().await?;
-    let greeting: InitializeResult = serde_json::from_value(greeting).map_err(unreadable)?;
+    let greeting: InitializeResult = serde_json::from_value(greeting.ok()?).map_err(unreadable)?;
+    wire.initialized().await?;
     let listed = wire.ask("components/list", serde_json::json!({})).await?;
     let listed: ListResult = serde_json::from_value(listed.ok()?).map_err(unreadable)?;
     Ok(Facts {
@@ -121,17 +127,17 @@ async fn learn(wire: &mut Wire) -> Result<Facts, Stop> {
 }
 
 /// A server that offers no session is talked to without: by streams if it calls back on them.
-async fn without_session(lab: Lab) -> (Lab, Result<Duration, String>) {
+async fn without_session(lab: Lab, start: Duration) -> (Lab, Result<Duration, String>) {
     let Lab {
         target, has_token, ..
     } = lab;
     let streamable = Lab::new(target, Way::Streamable, has_token);
-    let probe = probe(&streamable).await;
+    let probe = probe(&streamable, start).await;
     if probe.is_err() || calls_back(&streamable).await {
         return (streamable, probe);
     }
     let plain = Lab::new(streamable.target, Way::Plain, has_token);
-    let probe = self::probe(&plain).await;
+    let probe = self::probe(&plain, start).await;
     (plain, probe)
 }
 

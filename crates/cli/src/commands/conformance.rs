@@ -36,7 +36,10 @@ pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, C
         return Ok(Exit::Success);
     }
     if all.is_empty() {
-        let error = CliError::usage("no requirement has a name that begins with --only");
+        let error = CliError::usage(format!(
+            "no requirement has a name that begins with {}",
+            args.only.join(" or ")
+        ));
         return Err(error.hint("stepflow conformance --list shows them all"));
     }
     let secrets = &context.screen.secrets;
