@@ -4,7 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use indexmap::IndexMap;
@@ -13,7 +13,7 @@ use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 use stepflow_store::RunId;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, coop};
 
 use crate::component::Invocation;
 use crate::driver;
@@ -183,13 +183,20 @@ impl Future for SubRun {
     type Output = Result<Ended, RunError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.work {
+        // A run of quick steps never waits: a million of them one after the other would let nobody else come to his turn, no
+        // time limit and no signal, if they did not make way now and then.
+        let turn = ready!(coop::poll_proceed(context));
+        let ended = match &mut self.work {
             Work::Here(run) => {
                 let finished = Pin::new(run).poll(context);
                 finished.map(|it| Ok(Ended::new(it?, false)))
             }
             Work::Boxed(work) => work.as_mut().poll(context),
+        };
+        if ended.is_ready() {
+            turn.made_progress();
         }
+        ended
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use stepflow_flow::error::ErrorCode;
 use stepflow_flow::plan::StepIdx;
 use stepflow_store::journal::Class;
+use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
 use crate::clock::Timer;
@@ -91,8 +92,9 @@ impl Future for Work {
             } => {
                 let result = match poll_execution(execution, context) {
                     Poll::Pending => match timer {
+                        // Work that took all of its turn leaves nothing of it for the time, which has to end it.
                         Some((limit, timer)) => {
-                            let is_up = Pin::new(timer).poll(context);
+                            let is_up = Pin::new(&mut unconstrained(timer)).poll(context);
                             is_up.map(|()| Err(timed_out(*limit)))
                         }
                         None => Poll::Pending,

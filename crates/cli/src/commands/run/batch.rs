@@ -44,8 +44,10 @@ pub async fn run(
     context: &Context,
 ) -> Result<Exit, CliError> {
     let path = args.inputs.as_deref().unwrap_or(Path::new(""));
+    check_files(path, file)?;
     let n_inputs = count(path)?;
-    let (mut sink, n_done) = Sink::open(file, args.resume)?;
+    let (mut sink, before) = Sink::open(file, args.resume)?;
+    let n_done = before.done;
     if n_done > n_inputs {
         let message = format!("there are {n_done} outcomes already, and only {n_inputs} inputs");
         return Err(CliError::usage(message)
@@ -61,7 +63,7 @@ pub async fn run(
         &template,
         &runtime.engine,
         args,
-        (n_done, n_inputs),
+        (before, n_inputs),
         &mut sink,
         context,
     )
@@ -86,19 +88,51 @@ struct Counts {
     failed: usize,
 }
 
+impl Counts {
+    fn add(&mut self, outcome: &Outcome) {
+        self.done += 1;
+        *match outcome {
+            Outcome::Success(_) => &mut self.succeeded,
+            Outcome::Skipped { .. } => &mut self.skipped,
+            Outcome::Failed(_) => &mut self.failed,
+        } += 1;
+    }
+}
+
+/// Inputs are read twice, to know of a bad line before anything runs; so they must be there twice, and not be what is written.
+fn check_files(inputs: &Path, outcomes: Option<&Path>) -> Result<(), CliError> {
+    let unreadable = |error| words::unreadable("the inputs", inputs, error);
+    if !inputs.metadata().map_err(unreadable)?.is_file() {
+        let message = format!(
+            "the inputs must be in a file, and {} is none",
+            inputs.display()
+        );
+        return Err(CliError::usage(message)
+            .hint("they are read twice, and a pipe can be read once: write them to a file first"));
+    }
+    let same = outcomes
+        .and_then(|outcomes| outcomes.canonicalize().ok())
+        .is_some_and(|outcomes| inputs.canonicalize().is_ok_and(|inputs| inputs == outcomes));
+    if same {
+        let message = format!(
+            "{} holds the inputs, and would be written over",
+            inputs.display()
+        );
+        return Err(CliError::usage(message).hint("name another file for the outcomes"));
+    }
+    Ok(())
+}
+
 async fn run_all(
     template: &Request,
     engine: &Engine,
     args: &BatchArgs,
-    (n_done, n_inputs): (usize, usize),
+    (mut counts, n_inputs): (Counts, usize),
     sink: &mut Sink,
     context: &Context,
 ) -> Result<Counts, CliError> {
     let path = args.inputs.as_deref().unwrap_or(Path::new(""));
-    let mut counts = Counts {
-        done: n_done,
-        ..Counts::default()
-    };
+    let n_done = counts.done;
     let bar = progress::Bar::start(&context.screen, n_inputs, n_done);
     // After a signal nothing new begins; what runs is finished.
     let inputs = inputs(path)?.skip(n_done).enumerate();
@@ -112,20 +146,15 @@ async fn run_all(
         let (index, outcome) = ran?;
         let outcome = without_secrets(&outcome, &context.screen.secrets);
         sink.write(index, &outcome)?;
-        counts.done += 1;
-        match &outcome {
-            Outcome::Success(_) => counts.succeeded += 1,
-            Outcome::Skipped { .. } => counts.skipped += 1,
-            Outcome::Failed(error) => {
-                counts.failed += 1;
-                if counts.failed <= MOST_TOLD {
-                    let first = error.message.lines().next().unwrap_or_default();
-                    let code = failure::code(error);
-                    context
-                        .screen
-                        .tell(&format!("input {index} failed: {first} ({code})"));
-                }
-            }
+        counts.add(&outcome);
+        if let Outcome::Failed(error) = &outcome
+            && counts.failed <= MOST_TOLD
+        {
+            let first = error.message.lines().next().unwrap_or_default();
+            let code = failure::code(error);
+            context
+                .screen
+                .tell(&format!("input {index} failed: {first} {code}"));
         }
         bar.set(counts.done, counts.failed);
     }
@@ -140,7 +169,12 @@ async fn run_one(template: &Request, engine: &Engine, input: Value) -> Result<Ou
     };
     match engine.run(request) {
         Err(refused) => Ok(Outcome::Failed(words::refusal(&refused))),
-        Ok(run) => Ok(run.await?.outcome),
+        Ok(run) => {
+            let outcome = run.await?.outcome;
+            // Runs of quick steps never wait, and signals are to come through all the same.
+            tokio::task::consume_budget().await;
+            Ok(outcome)
+        }
     }
 }
 
@@ -203,9 +237,9 @@ enum Sink {
 
 impl Sink {
     /// Opens it, and says how many outcomes it holds already.
-    fn open(file: Option<&Path>, resume: bool) -> Result<(Sink, usize), CliError> {
+    fn open(file: Option<&Path>, resume: bool) -> Result<(Sink, Counts), CliError> {
         let Some(path) = file else {
-            return Ok((Sink::Stdout, 0));
+            return Ok((Sink::Stdout, Counts::default()));
         };
         let name = path.display().to_string();
         let unwritable = |error| words::unwritable(&name, error);
@@ -216,11 +250,11 @@ impl Sink {
             .truncate(!resume)
             .open(path)
             .map_err(unwritable)?;
-        let (n_done, length) = whole_lines(&file, path)?;
+        let (counts, length) = whole_lines(&file, path)?;
         // The last line may have been cut off.
         file.set_len(length).map_err(unwritable)?;
         file.seek(io::SeekFrom::End(0)).map_err(unwritable)?;
-        Ok((Sink::File { file, name }, n_done))
+        Ok((Sink::File { file, name }, counts))
     }
 
     fn write(&mut self, index: usize, outcome: &Outcome) -> Result<(), CliError> {
@@ -238,32 +272,39 @@ impl Sink {
     }
 }
 
-/// How many whole outcomes a file holds, and how long they are together.
-fn whole_lines(file: &File, path: &Path) -> Result<(usize, u64), CliError> {
+/// What the whole outcomes of a file come to, and how long they are together.
+fn whole_lines(file: &File, path: &Path) -> Result<(Counts, u64), CliError> {
     let mut reader = BufReader::new(file);
-    let (mut n_lines, mut length) = (0, 0);
+    let (mut counts, mut length) = (Counts::default(), 0);
     let mut line = String::new();
     loop {
         line.clear();
         let n_bytes = reader
             .read_line(&mut line)
             .map_err(|error| words::unreadable("the outcomes", path, error))?;
-        if n_bytes == 0 || !line.ends_with('\n') {
-            return Ok((n_lines, length));
+        let read = Value::parse(&line).ok();
+        let index = read.as_ref().and_then(|it| it.get("index")?.as_u64());
+        let outcome = read.and_then(|it| it.deserialize::<Outcome>().ok());
+        match outcome.filter(|_| index == u64::try_from(counts.done).ok()) {
+            Some(outcome) if line.ends_with('\n') => counts.add(&outcome),
+            // The end of the file, or what was being written when the batch was stopped.
+            _ if is_cut_off(&line) => return Ok((counts, length)),
+            _ => {
+                let message = format!(
+                    "line {} of {} is no outcome of a batch",
+                    counts.done + 1,
+                    path.display()
+                );
+                return Err(CliError::usage(message)
+                    .hint("name the file that the batch wrote, or leave out --resume"));
+            }
         }
-        let index = Value::parse(&line)
-            .ok()
-            .and_then(|it| it.get("index")?.as_u64());
-        if index != u64::try_from(n_lines).ok() {
-            let message = format!(
-                "line {} of {} is no outcome of a batch",
-                n_lines + 1,
-                path.display()
-            );
-            return Err(CliError::usage(message)
-                .hint("name the file that the batch wrote, or leave out --resume"));
-        }
-        n_lines += 1;
         length += u64::try_from(n_bytes).unwrap_or(u64::MAX);
     }
+}
+
+/// Whether this is the beginning of an outcome, or nothing at all.
+fn is_cut_off(line: &str) -> bool {
+    const START: &str = "{\"index\":";
+    !line.ends_with('\n') && (START.starts_with(line) || line.starts_with(START))
 }

@@ -1,11 +1,14 @@
 //! The runtime's side: negotiate, then a link. Owns the decision between session and direct, never what travels.
 
+mod connector;
+mod destination;
 mod direct;
 mod endpoint;
 mod events;
 mod exchange;
 mod gate;
 mod session;
+mod tls;
 mod undelivered;
 mod unsent;
 
@@ -16,8 +19,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use http::HeaderMap;
+use http::StatusCode;
 use tokio::time::Instant;
 use tracing::debug;
 use tracing::warn;
@@ -26,15 +29,14 @@ pub use url::Url;
 use crate::link::Link;
 use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
 pub use endpoint::OriginPattern;
-use endpoint::Target;
 use events::Opened;
 use exchange::Exchange;
 
 /// The names and values of headers.
 pub mod header {
-    pub use reqwest::header::AUTHORIZATION;
-    pub use reqwest::header::HeaderName as Name;
-    pub use reqwest::header::HeaderValue as Value;
+    pub use http::header::AUTHORIZATION;
+    pub use http::header::HeaderName as Name;
+    pub use http::header::HeaderValue as Value;
 }
 
 /// Whether a session is wanted.
@@ -281,9 +283,9 @@ fn in_session(
     stream: events::Stream,
     data: &str,
 ) -> Result<Connected, ConnectError> {
-    let target = exchange.endpoint(data)?;
-    debug!(endpoint = %target.shown(), "session negotiated");
-    let link = session::link(Arc::clone(exchange), stream, target, data.to_owned());
+    let to = exchange.endpoint(data)?;
+    debug!(endpoint = %to.target.shown(), "session negotiated");
+    let link = session::link(Arc::clone(exchange), stream, to, data.to_owned());
     Ok(Connected {
         link,
         mode: Mode::Session,
@@ -309,8 +311,7 @@ fn fall_back(
 
 fn direct(exchange: &Arc<Exchange>, late: Option<Opening>) -> Connected {
     let streams = Streams::default();
-    let target = Target::direct(exchange.url().clone());
-    let link = direct::link(Arc::clone(exchange), target, streams.clone());
+    let link = direct::link(Arc::clone(exchange), streams.clone());
     let late = late.map(|opening| Late {
         exchange: Arc::clone(exchange),
         opening,

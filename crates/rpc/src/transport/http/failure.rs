@@ -1,12 +1,16 @@
 //! Why one POST failed, by what its caller can do about it.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
-use reqwest::header::RETRY_AFTER;
+use h2::Reason;
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use hyper_util::client::legacy;
 use rustls::CertificateError;
 
 use crate::error::ErrorCode;
@@ -59,12 +63,12 @@ impl Failure {
     }
 
     /// What a failed exchange means: nothing was sent unless a connection was there.
-    pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
+    pub(super) fn of_exchange(error: &legacy::Error) -> Self {
+        let what = chain(error.source());
         if let Some(rustls::Error::InvalidMessage(_)) = tls_error(error) {
-            let what = chain(error) + "; what listens there speaks no TLS";
-            return Failure::new(Kind::Refused, what);
+            return Failure::new(Kind::Refused, what + "; what listens there speaks no TLS");
         }
-        let kind = if error.is_connect() || error.is_builder() {
+        let kind = if error.is_connect() || is_declined(error) {
             Kind::NotSent
         } else {
             Kind::Unknown
@@ -78,7 +82,7 @@ impl Failure {
             }
             _ => "",
         };
-        Failure::new(kind, chain(error) + hint)
+        Failure::new(kind, what + hint)
     }
 
     /// Whether a later try may go better.
@@ -161,9 +165,8 @@ pub(super) fn snippet(body: &str) -> String {
 }
 
 /// What went wrong between the two ends of TLS, if that is what it was.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
+fn tls_error(error: &legacy::Error) -> Option<&rustls::Error> {
+    causes(error.source()).find_map(|cause| {
         let mut within = cause;
         // An IO error hides what it was made of from those who ask for its source.
         while let Some(made_of) = within
@@ -172,26 +175,36 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
         {
             within = made_of;
         }
-        if let Some(why) = within.downcast_ref() {
-            return Some(why);
-        }
-        source = cause.source();
-    }
-    None
+        within.downcast_ref()
+    })
 }
 
-/// An error with its causes, and without its URL, which may carry secrets.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+/// An error, what caused it, and so on.
+fn causes<'a>(
+    first: Option<&'a (dyn Error + 'static)>,
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(first, |&cause| cause.source())
+}
+
+/// Whether the server said by the means of HTTP/2 that it did nothing with the request.
+fn is_declined(error: &legacy::Error) -> bool {
+    let mut said = causes(error.source()).filter_map(|cause| cause.downcast_ref::<h2::Error>());
+    said.any(|said| {
+        let by_reason = match said.reason() {
+            Some(Reason::NO_ERROR) => said.is_go_away(),
+            Some(Reason::REFUSED_STREAM) => said.is_reset(),
+            _ => false,
+        };
+        by_reason && said.is_remote()
+    })
+}
+
+/// What failed, with its causes. URLs, which may carry secrets, are in none of them.
+pub(super) fn chain(failed: Option<&(dyn Error + 'static)>) -> String {
     let mut text = String::from("the exchange with the server failed");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        // How the layers of the HTTP client call each other says nothing to people.
-        if !said.starts_with("client error (") {
-            text.push_str(": ");
-            text.push_str(in_words(&said));
-        }
-        source = cause.source();
+    for cause in causes(failed) {
+        text.push_str(": ");
+        text.push_str(in_words(&cause.to_string()));
     }
     text
 }
@@ -246,6 +259,31 @@ mod tests {
         check(500, None, Kind::Unknown, "");
         check(502, Some("7"), Kind::Unknown, "Bad Gateway");
         check(504, None, Kind::Unknown, "");
+    }
+
+    #[tokio::test]
+    async fn what_http_2_declines_was_not_sent() {
+        for (reason, kind) in [
+            (Reason::REFUSED_STREAM, Kind::NotSent),
+            (Reason::INTERNAL_ERROR, Kind::Unknown),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let decline = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                respond.send_reset(reason);
+                while connection.accept().await.is_some() {}
+            };
+            let client = legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+                .http2_only(true)
+                .build_http::<http_body_util::Empty<bytes::Bytes>>();
+            let asking = async move { client.get(url.parse().unwrap()).await };
+            let (asked, ()) = tokio::join!(asking, decline);
+            let failure = Failure::of_exchange(&asked.unwrap_err());
+            assert_eq!(failure.kind, kind, "{failure}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tracing::debug;
 use tracing::warn;
 
 use super::Streams;
-use super::endpoint::Target;
+use super::destination::Destination;
 use super::events;
 use super::exchange::Answer;
 use super::exchange::Exchange;
@@ -39,11 +39,11 @@ use crate::transport::http::Failure;
 use crate::transport::http::Kind;
 
 /// Makes a link to a URL; nothing is sent yet.
-pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) -> Link {
+pub(super) fn link(exchange: Arc<Exchange>, streams: Streams) -> Link {
     let (arrivals, incoming) = link::channel();
     let shared = Arc::new(Shared {
+        to: exchange.single(),
         exchange,
-        target,
         arrivals,
         gate: Gate::default(),
         posts: Mutex::default(),
@@ -62,7 +62,7 @@ pub(super) fn link(exchange: Arc<Exchange>, target: Target, streams: Streams) ->
 
 struct Shared {
     exchange: Arc<Exchange>,
-    target: Target,
+    to: Destination,
     arrivals: mpsc::UnboundedSender<Arrival>,
     gate: Gate,
     /// The POSTs of requests under way, by request.
@@ -108,7 +108,7 @@ impl Shared {
         let body = Bytes::from(body);
         let mut patience = self.exchange.patience();
         let posted = loop {
-            let posted = self.exchange.post(&self.target, None, body.clone()).await;
+            let posted = self.exchange.post(&self.to, None, body.clone()).await;
             let Some(wait) = patience.wait_after(&posted) else {
                 break posted;
             };
@@ -214,7 +214,7 @@ impl Shared {
     /// Delivers our answer to a server's request, to the very process that asked.
     async fn answer(&self, asked: Asked, body: Vec<u8>) {
         let instance = asked.instance.as_deref();
-        let delivered = self.exchange.deliver(&self.target, instance, body.into());
+        let delivered = self.exchange.deliver(&self.to, instance, body.into());
         let failure = match delivered.await {
             Err(failure) => failure,
             // Nobody waits for it there, whatever the error says of sessions.
@@ -241,7 +241,7 @@ impl Shared {
     }
 
     async fn notify(&self, body: Vec<u8>) {
-        let delivered = self.exchange.deliver(&self.target, None, body.into());
+        let delivered = self.exchange.deliver(&self.to, None, body.into());
         if let Err(failure) = delivered.await {
             warn!(%failure, "a notification could not be delivered");
         }

@@ -50,6 +50,18 @@ pub(super) fn base(url: &Url) -> Url {
     base
 }
 
+/// Whether only this machine is meant.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// Where the server streams its events.
 pub(super) fn events(base: &Url) -> Url {
     let mut events = base.clone();

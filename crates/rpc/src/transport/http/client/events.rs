@@ -12,13 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use reqwest::Response;
+use http_body_util::BodyDataStream;
 use sse_stream::SseByteStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ConnectError;
 use super::exchange::Exchange;
+use super::exchange::Response;
 use super::exchange::is_type;
 use super::means_not_offered;
 use crate::transport::http;
@@ -128,11 +129,11 @@ impl Stream {
         let instance = instance.and_then(|id| id.to_str().ok()).map(str::to_owned);
         Stream {
             instance,
-            ..Stream::of_bytes(response.bytes_stream().boxed(), limit)
+            ..Stream::of_bytes(BodyDataStream::new(response.into_body()).boxed(), limit)
         }
     }
 
-    fn of_bytes(bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>, limit: usize) -> Self {
+    fn of_bytes(bytes: BoxStream<'static, Result<Bytes, hyper::Error>>, limit: usize) -> Self {
         let meter = Arc::new(Mutex::new(Meter::default()));
         let begun = Arc::new(Notify::new());
         let bytes = Metered {
@@ -245,7 +246,7 @@ impl Stream {
 
 /// Counts the bytes of each event, and sees the comments that the events' reader drops.
 struct Metered {
-    bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>,
+    bytes: BoxStream<'static, Result<Bytes, hyper::Error>>,
     meter: Arc<Mutex<Meter>>,
     begun: Arc<Notify>,
     limit: usize,
@@ -268,7 +269,9 @@ impl futures_util::Stream for Metered {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => {
-                return Poll::Ready(Some(Err(MeterError::Body(http::failure::chain(&error)))));
+                return Poll::Ready(Some(Err(MeterError::Body(http::failure::chain(Some(
+                    &error,
+                ))))));
             }
             Poll::Ready(Some(Ok(chunk))) => chunk,
         };

@@ -1,25 +1,36 @@
 //! One HTTP exchange: a POST and how its answer is to be read. Owns the HTTP client, headers, redirects and limits.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use ::http::HeaderMap;
+use ::http::HeaderValue;
+use ::http::Method;
+use ::http::Request;
+use ::http::StatusCode;
+use ::http::Uri;
+use ::http::header::ACCEPT;
+use ::http::header::CONTENT_TYPE;
+use ::http::header::LOCATION;
 use bytes::Bytes;
-use reqwest::Client;
-use reqwest::Response;
-use reqwest::StatusCode;
-use reqwest::header::ACCEPT;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::header::HeaderMap;
-use reqwest::header::LOCATION;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use url::Host;
 use url::Url;
 
 use super::ConnectError;
 use super::Options;
+use super::connector::Connector;
+use super::destination::Destination;
 use super::endpoint;
 use super::endpoint::OriginPattern;
 use super::endpoint::Target;
@@ -31,7 +42,8 @@ use crate::transport::http::Kind;
 
 /// Idle connections are given up before common servers do (uvicorn: 5 s), so that none is closed under a request.
 const POOL_IDLE: Duration = Duration::from_secs(4);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of a session may take.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an answer or a notification is posted, and how long the second time waits.
 const MAX_DELIVERIES: usize = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -42,21 +54,32 @@ const WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// How many answers and notifications are posted at once. A server that asks without end and takes no answer would have us
 /// open connections without end, which are everybody's.
 const MOST_DELIVERIES_AT_ONCE: usize = 256;
+/// How much room is made at once for an answer, whatever it says of its length.
+const MOST_RESERVED_BYTES: u64 = 64 * 1024;
 /// How many redirects one request follows.
 const MAX_REDIRECTS: usize = 5;
 
+/// The head of an answer, and a body that is still to come.
+pub(super) type Response = ::http::Response<Incoming>;
+
 /// The HTTP client of one connection to a server.
 pub(super) struct Exchange {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
     base: Url,
     headers: HeaderMap,
+    /// What a proxy wants to see.
+    to_proxy: Option<HeaderValue>,
+    /// Where messages go without a session.
+    single: Destination,
+    /// Where the server streams its events.
+    events: Destination,
     allowed: Vec<OriginPattern>,
     /// How long a server may take to be there.
     connect_timeout: Duration,
     pub(super) max_message_bytes: usize,
     deliveries: Semaphore,
     /// Where a server sent us.
-    moved: Mutex<HashMap<Url, Url>>,
+    moved: Mutex<HashMap<Uri, Destination>>,
 }
 
 /// The waits for a server that is not there: what was not sent may be sent again.
@@ -88,39 +111,25 @@ pub(super) enum Answer {
 
 impl Exchange {
     pub(super) fn new(options: &Options) -> Result<Self, ConnectError> {
-        // A second installation is refused, and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
+        let connector = Connector::new(options)?;
+        let to_proxy = connector.proxy_authorization().cloned();
+        let base = endpoint::base(&options.url);
+        let ready = |url| {
+            let target = Target::direct(url);
+            let ready = Destination::new(target, &options.headers, to_proxy.as_ref());
+            ready.map_err(ConnectError::permanent)
+        };
+        let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true)
-            .no_proxy();
-        if let Some(proxy) = options
-            .proxy
-            .as_ref()
-            .filter(|_| !is_loopback(&options.url))
-        {
-            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| {
-                ConnectError::permanent(format!("the proxy cannot be used: {error}"))
-            })?;
-            client = client.proxy(proxy);
-        }
-        for pem in &options.authorities {
-            let bundle = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
-                ConnectError::permanent(format!(
-                    "the certificate authority cannot be read: {error}"
-                ))
-            })?;
-            client = client.tls_certs_merge(bundle);
-        }
-        let client = client
-            .build()
-            .map_err(|error| ConnectError::permanent(http::failure::chain(&error)))?;
+            .pool_timer(TokioTimer::new())
+            .build(connector);
         Ok(Exchange {
             client,
-            base: endpoint::base(&options.url),
             headers: options.headers.clone(),
+            single: ready(base.clone())?,
+            events: ready(endpoint::events(&base))?,
+            to_proxy,
+            base,
             allowed: options.allowed_endpoint_origins.clone(),
             connect_timeout: options.connect_timeout,
             max_message_bytes: options.max_message_bytes,
@@ -129,69 +138,76 @@ impl Exchange {
         })
     }
 
-    /// The configured URL.
-    pub(super) fn url(&self) -> &Url {
-        &self.base
+    /// Where messages go without a session.
+    pub(super) fn single(&self) -> Destination {
+        self.single.clone()
     }
 
-    /// The same for people.
+    /// The configured URL for people.
     pub(super) fn shown(&self) -> String {
         endpoint::shown(&self.base)
     }
 
     /// The endpoint that a server named.
-    pub(super) fn endpoint(&self, data: &str) -> Result<Target, ConnectError> {
-        endpoint::resolve(&self.base, data, &self.allowed).map_err(ConnectError::permanent)
+    pub(super) fn endpoint(&self, data: &str) -> Result<Destination, ConnectError> {
+        let target = endpoint::resolve(&self.base, data, &self.allowed);
+        let ready = target.and_then(|target| self.ready(target));
+        ready.map_err(ConnectError::permanent)
+    }
+
+    fn ready(&self, target: Target) -> Result<Destination, String> {
+        Destination::new(target, &self.headers, self.to_proxy.as_ref())
     }
 
     /// Asks for the stream of events.
     pub(super) async fn get_events(&self, from: Option<&Place>) -> Result<Response, Failure> {
-        let asked = endpoint::events(&self.base);
-        let mut url = self.now(&asked);
+        let accept = HeaderValue::from_static(http::EVENT_STREAM);
+        let mut at = self.now(&self.events);
         for _ in 0..MAX_REDIRECTS {
-            let mut request = self
-                .client
-                .get(url.clone())
-                .headers(self.headers.clone())
-                .header(ACCEPT, http::EVENT_STREAM);
+            let mut headers = at.headers.clone();
+            headers.append(ACCEPT, accept.clone());
             if let Some(place) = from {
-                request = request.header("last-event-id", &place.last_id);
+                headers.append("last-event-id", value(&place.last_id)?);
             }
             if let Some(instance) = from.and_then(|place| place.instance.as_deref()) {
-                request = request.header(http::INSTANCE_HEADER, instance);
+                headers.append(http::INSTANCE_HEADER, value(instance)?);
             }
-            let response = request.send().await;
-            let response = response.map_err(|error| Failure::of_exchange(&error))?;
+            let response = self
+                .send(Method::GET, &at.uri, headers, Bytes::new())
+                .await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
-            url = self.follow(&asked, &url, &response)?;
+            at = Cow::Owned(self.follow(&self.events, &at, &response)?);
         }
         Err(redirected_without_end())
     }
 
     /// Ends a session; what becomes of it is of no interest any more.
-    pub(super) async fn delete(&self, target: &Target) {
-        let request = self
-            .client
-            .delete(self.now(&target.url))
-            .headers(self.headers.clone());
-        if let Err(error) = request.timeout(CONNECT_TIMEOUT).send().await {
-            tracing::debug!(error = %http::failure::chain(&error), "the session could not be ended at the server");
-        }
+    pub(super) async fn delete(&self, session: &Destination) {
+        let at = self.now(session);
+        let mut headers = at.headers.clone();
+        headers.append(ACCEPT, HeaderValue::from_static("*/*"));
+        let deleting = self.send(Method::DELETE, &at.uri, headers, Bytes::new());
+        let why = match tokio::time::timeout(DELETE_TIMEOUT, deleting).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(failure)) => failure.what,
+            Err(late) => late.to_string(),
+        };
+        tracing::debug!(why, "the session could not be ended at the server");
     }
 
     /// Posts a message that means the same however often it comes, an answer or a notification, until it is delivered: whoever
     /// waits for it waits for ever otherwise.
     pub(super) async fn deliver(
         &self,
-        target: &Target,
+        to: &Destination,
         instance: Option<&str>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let mut wait = FIRST_WAIT;
         for _ in 1..MAX_DELIVERIES {
-            match self.deliver_once(target, instance, body.clone()).await {
+            match self.deliver_once(to, instance, body.clone()).await {
                 Err(failure) if failure.may_pass() => {
                     tracing::debug!(%failure, "not delivered, trying again");
                     tokio::time::sleep(wait).await;
@@ -200,19 +216,19 @@ impl Exchange {
                 done => return done,
             }
         }
-        self.deliver_once(target, instance, body).await
+        self.deliver_once(to, instance, body).await
     }
 
     /// Posts what no answer is expected to: an error that comes all the same says that it was not taken.
     async fn deliver_once(
         &self,
-        target: &Target,
+        to: &Destination,
         instance: Option<&str>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let turn = self.deliveries.acquire().await;
         let _turn = turn.expect("the semaphore is never closed");
-        match self.post(target, instance, body).await? {
+        match self.post(to, instance, body).await? {
             Answer::Message(text) => match http::failure::error_in(&text) {
                 Some(error) => Err(Failure::new(Kind::Refused, error.message)),
                 None => Ok(Answer::Message(text)),
@@ -232,50 +248,54 @@ impl Exchange {
     /// Posts a message.
     pub(super) async fn post(
         &self,
-        target: &Target,
+        to: &Destination,
         instance: Option<&str>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        let mut url = self.now(&target.url);
+        let mut at = self.now(to);
         for _ in 0..MAX_REDIRECTS {
-            let response = self.post_once(&url, instance, body.clone()).await?;
-            if !response.status().is_redirection() {
-                return self.read(response, target).await;
+            let mut headers = at.posting.clone();
+            if let Some(instance) = instance {
+                headers.append(http::INSTANCE_HEADER, value(instance)?);
             }
-            url = self.follow(&target.url, &url, &response)?;
+            let posted = self.send(Method::POST, &at.uri, headers, body.clone());
+            let response = posted.await?;
+            if !response.status().is_redirection() {
+                return self.read(response, &to.target).await;
+            }
+            at = Cow::Owned(self.follow(to, &at, &response)?);
         }
         Err(redirected_without_end())
     }
 
-    async fn post_once(
+    async fn send(
         &self,
-        url: &Url,
-        instance: Option<&str>,
+        method: Method,
+        to: &Uri,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response, Failure> {
-        let mut request = self
-            .client
-            .post(url.clone())
-            .headers(self.headers.clone())
-            .header(CONTENT_TYPE, http::JSON)
-            .header(ACCEPT, http::ACCEPT)
-            .body(body);
-        if let Some(instance) = instance {
-            request = request.header(http::INSTANCE_HEADER, instance);
-        }
-        request
-            .send()
-            .await
-            .map_err(|error| Failure::of_exchange(&error))
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = to.clone();
+        *request.headers_mut() = headers;
+        let response = self.client.request(request).await;
+        response.map_err(|error| Failure::of_exchange(&error))
     }
 
-    fn follow(&self, asked: &Url, from: &Url, response: &Response) -> Result<Url, Failure> {
+    fn follow(
+        &self,
+        asked: &Destination,
+        from: &Destination,
+        response: &Response,
+    ) -> Result<Destination, Failure> {
         let status = response.status();
         let location = response
             .headers()
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
             .unwrap_or_default();
+        let from = &from.target.url;
         let to = from
             .join(location)
             .ok()
@@ -290,18 +310,20 @@ impl Exchange {
             );
             return Err(Failure::new(Kind::Refused, what));
         };
+        let to = self.ready(Target::direct(to));
+        let to = to.map_err(|why| Failure::new(Kind::Refused, why))?;
         let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        moved.insert(asked.clone(), to.clone());
+        moved.insert(asked.uri.clone(), to.clone());
         Ok(to)
     }
 
-    fn now(&self, url: &Url) -> Url {
-        self.moved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(url)
-            .unwrap_or(url)
-            .clone()
+    fn now<'a>(&self, to: &'a Destination) -> Cow<'a, Destination> {
+        let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        if moved.is_empty() {
+            return Cow::Borrowed(to);
+        }
+        let moved = moved.get(&to.uri).cloned();
+        moved.map_or(Cow::Borrowed(to), Cow::Owned)
     }
 
     /// The answer's type alone decides how it is read.
@@ -354,26 +376,33 @@ impl Exchange {
         }
     }
 
-    async fn body(&self, mut response: Response) -> Result<String, Failure> {
+    async fn body(&self, response: Response) -> Result<String, Failure> {
         let limit = self.max_message_bytes;
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(None) => break,
-                Ok(Some(chunk)) if body.len() + chunk.len() <= limit => {
-                    body.extend_from_slice(&chunk)
-                }
-                Ok(Some(_)) => {
-                    let what = format!("the answer is over the limit of {limit} bytes");
-                    return Err(Failure::new(Kind::Refused, what));
-                }
-                Err(error) => {
-                    return Err(Failure::new(Kind::Unknown, http::failure::chain(&error)));
-                }
+        let mut coming = response.into_body();
+        let announced = coming.size_hint().exact().unwrap_or_default();
+        let mut body = Vec::with_capacity(announced.min(MOST_RESERVED_BYTES) as usize);
+        while let Some(frame) = coming.frame().await {
+            let frame = frame
+                .map_err(|error| Failure::new(Kind::Unknown, http::failure::chain(Some(&error))))?;
+            // Trailers say nothing to us.
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
+            if body.len() + chunk.len() > limit {
+                let what = format!("the answer is over the limit of {limit} bytes");
+                return Err(Failure::new(Kind::Refused, what));
             }
+            body.extend_from_slice(&chunk);
         }
         String::from_utf8(body).map_err(|_| Failure::new(Kind::Unknown, "the answer is not UTF-8"))
     }
+}
+
+fn value(text: &str) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(text).map_err(|_| {
+        let what = format!("the server named something that cannot be sent back: {text:?}");
+        Failure::new(Kind::Refused, what)
+    })
 }
 
 fn redirected_without_end() -> Failure {
@@ -390,17 +419,6 @@ pub(super) fn is_type(headers: &HeaderMap, expected: &str) -> bool {
         .split(';')
         .next()
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]
@@ -429,7 +447,7 @@ mod tests {
         let mut options = Options::new(url.parse().unwrap());
         options.max_message_bytes = 100;
         let exchange = Exchange::new(&options).unwrap();
-        let target = Target::direct(exchange.url().clone());
+        let target = exchange.single();
         let (posted, ()) = tokio::join!(exchange.post(&target, None, Bytes::new()), serve);
         posted
     }
@@ -460,7 +478,7 @@ mod tests {
             held.len() + usize::from(listener.accept().now_or_never().is_some())
         };
         let exchange = Exchange::new(&Options::new(url.parse().unwrap())).unwrap();
-        let target = Target::direct(exchange.url().clone());
+        let target = exchange.single();
         let all = 0..MOST_DELIVERIES_AT_ONCE + 10;
         let deliveries = join_all(all.map(|_| exchange.deliver(&target, None, Bytes::new())));
         tokio::select! {

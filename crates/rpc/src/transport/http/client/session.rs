@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 use tracing::warn;
 
-use super::endpoint::Target;
+use super::destination::Destination;
 use super::events;
 use super::events::Opened;
 use super::events::Place;
@@ -51,13 +51,13 @@ const TOLD_AFTER: Duration = Duration::from_millis(500);
 pub(super) fn link(
     exchange: Arc<Exchange>,
     stream: events::Stream,
-    target: Target,
+    to: Destination,
     endpoint: String,
 ) -> Link {
     let (arrivals, incoming) = link::channel();
     let session = Arc::new(Session {
         exchange,
-        target,
+        to,
         endpoint,
         arrivals,
         gate: Gate::default(),
@@ -79,7 +79,7 @@ pub(super) fn link(
 
 struct Session {
     exchange: Arc<Exchange>,
-    target: Target,
+    to: Destination,
     /// What the server called the endpoint: the same words after a reconnect mean the same session.
     endpoint: String,
     arrivals: mpsc::UnboundedSender<Arrival>,
@@ -124,7 +124,7 @@ impl Session {
             // Answers on their way out are let out before the session ends.
             self.posts.close();
             self.posts.wait().await;
-            self.exchange.delete(&self.target).await;
+            self.exchange.delete(&self.to).await;
         }
         self.arrive(Arrival::Ended(why));
     }
@@ -205,7 +205,7 @@ impl Session {
                 self.on_posted(Some(&id), posted).await;
             }
             Message::Notification(_) => {
-                let posted = self.exchange.deliver(&self.target, None, encode(message));
+                let posted = self.exchange.deliver(&self.to, None, encode(message));
                 self.on_posted(None, posted.await).await;
             }
             Message::Response(response) => self.answer(response).await,
@@ -221,7 +221,7 @@ impl Session {
                 if !self.unsent.take(ticket) {
                     return Err(Failure::new(Kind::NotSent, "the session is over"));
                 }
-                let posted = self.exchange.post(&self.target, None, body.clone()).await;
+                let posted = self.exchange.post(&self.to, None, body.clone()).await;
                 let Some(wait) = patience.wait_after(&posted) else {
                     return posted;
                 };
@@ -247,7 +247,7 @@ impl Session {
     async fn answer(&self, response: Response) {
         let id = response.id.clone();
         let body = encode(Message::Response(response));
-        let mut posted = self.exchange.deliver(&self.target, None, body).await;
+        let mut posted = self.exchange.deliver(&self.to, None, body).await;
         if let Err(failure) = &posted
             && failure.kind == Kind::Refused
         {
@@ -257,7 +257,7 @@ impl Session {
                 result: Err(RpcError::internal(text)),
             };
             let body = encode(Message::Response(instead));
-            posted = self.exchange.deliver(&self.target, None, body).await;
+            posted = self.exchange.deliver(&self.to, None, body).await;
         }
         if let Err(failure) = &posted {
             // The component waits for it in vain; so does whoever waits for the component.

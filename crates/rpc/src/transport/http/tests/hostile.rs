@@ -107,7 +107,7 @@ async fn what_was_not_sent_is_not_sent_after_its_session_was_lost_either() {
     let outcome = in_time(call).await;
     assert!(matches!(outcome, Err(CallError::NotSent(_))), "{outcome:?}");
     // Whatever was under way to the server came before this.
-    let marker = reqwest::Client::new().post(format!("http://{address}/"));
+    let marker = raw::client().post(format!("http://{address}/"));
     marker.body("marker").send().await.unwrap();
     assert_eq!(*posted.lock().unwrap(), ["marker"]);
 }

@@ -45,9 +45,7 @@ impl<'a> Ask<'a> {
 
     pub(super) async fn send(&self, server: &Running) -> reqwest::Response {
         let url = format!("http://{}{}", server.address, self.path);
-        // A process has one; whoever comes first sets it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut request = reqwest::Client::new()
+        let mut request = client()
             .request(self.method.parse().unwrap(), url)
             .body(self.body.clone());
         for (name, value) in &self.headers {
@@ -55,6 +53,13 @@ impl<'a> Ask<'a> {
         }
         request.send().await.unwrap()
     }
+}
+
+/// A client that is not ours.
+pub(super) fn client() -> reqwest::Client {
+    // A process has one; whoever comes first sets it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// An answer, read whole.
