@@ -9,6 +9,7 @@ mod iterate;
 mod load_file;
 mod map;
 mod noop;
+mod openai;
 mod put_blob;
 mod sleep;
 mod web;
@@ -75,11 +76,12 @@ pub fn all() -> Vec<Builtin> {
         create_messages::builtin(),
         eval::builtin(),
         get_blob::builtin(),
-        http_request::builtin(web),
+        http_request::builtin(web.clone()),
         iterate::builtin(),
         load_file::builtin(),
         map::builtin(),
         noop::builtin(),
+        openai::builtin(web),
         put_blob::builtin(),
         sleep::builtin(),
     ]

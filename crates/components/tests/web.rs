@@ -117,6 +117,7 @@ async fn answer(request: Request) -> Response<Body> {
             let stream = futures_util::stream::unfold((), move |()| chunk());
             respond(200, "text/plain", Body::from_stream(stream))
         }
+        "model" => model(&argument, request).await,
         "never" => std::future::pending().await,
         "redirect" => Response::builder()
             .status(argument.parse::<u16>().unwrap())
@@ -125,6 +126,24 @@ async fn answer(request: Request) -> Response<Body> {
             .unwrap(),
         _ => echo(request).await,
     }
+}
+
+/// An endpoint whose answer says what it was asked; `/model/<status>/chat/completions`.
+async fn model(argument: &str, request: Request) -> Response<Body> {
+    let status: u16 = argument.split('/').next().unwrap().parse().unwrap();
+    assert!(argument.ends_with("/chat/completions"));
+    let key = request.headers().get(header::AUTHORIZATION);
+    let key = key.map(|key| key.to_str().unwrap().to_owned());
+    let asked = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    let asked = String::from_utf8(asked.unwrap().to_vec()).unwrap();
+    let answer = match status {
+        200 => json!({"choices": [{"message": {"content": json!([key, asked]).to_string()}}, {}],
+            "usage": {"total_tokens": 3}}),
+        // A success without a text, which quotes the key.
+        201 => json!({"choices": [{"message": {"content": null}}], "key": key}),
+        _ => json!({"error": {"message": format!("no such luck with {key:?}")}}),
+    };
+    respond(status, "application/json", answer.to_string())
 }
 
 /// Answers with what was asked.
@@ -324,5 +343,66 @@ async fn an_input_that_cannot_be_sent_is_refused() {
         let failure = http_request(input).await.unwrap_err();
         assert_eq!(failure.class, Class::Refused, "{words}");
         assert!(failure.error.message.contains(words), "{failure:?}");
+    }
+}
+
+// req: builtins.openai
+#[tokio::test]
+async fn a_model_is_asked_with_every_parameter() {
+    let base_url = format!("{}/model/200/", serve().await);
+    let input = json!({"base_url": base_url, "api_key": SECRET, "model": "m", "max_tokens": 5,
+        "temperature": 0.5, "seed": 7, "stop": null, "messages": [{"role": "user", "content": "Hi"}]});
+    let got = call("openai", input).await.unwrap();
+    assert_eq!(got["usage"], json!({"total_tokens": 3}));
+    let (key, asked): (String, String) =
+        serde_json::from_str(got["response"].as_str().unwrap()).unwrap();
+    assert_eq!(key, format!("Bearer {SECRET}"));
+    assert_eq!(
+        serde_json::from_str::<Json>(&asked).unwrap(),
+        json!({"model": "m", "max_tokens": 5, "temperature": 0.5, "seed": 7, "stop": null,
+            "messages": [{"role": "user", "content": "Hi"}]})
+    );
+    let little = json!({"base_url": base_url, "messages": [], "model": null});
+    let got = call("openai", little).await.unwrap();
+    assert_eq!(
+        got["response"],
+        json!([null, "{\"messages\":[]}"]).to_string()
+    );
+}
+
+// req: builtins.openai
+#[tokio::test]
+async fn what_a_provider_refuses_is_told_without_the_key() {
+    let origin = serve().await;
+    let busy = Class::Busy {
+        retry_after: Some(Duration::from_secs(7)),
+    };
+    for (status, class, words) in [
+        (201, Class::Component, "without a text"),
+        (400, Class::Refused, "no such luck"),
+        (401, Class::Refused, "no such luck"),
+        (403, Class::Refused, "no such luck"),
+        (429, busy, "no such luck"),
+        (500, Class::Component, "no such luck"),
+        (503, busy, "no such luck"),
+    ] {
+        let base_url = format!("{origin}/model/{status}");
+        let input = json!({"base_url": base_url, "api_key": SECRET, "messages": []});
+        let failure = call("openai", input).await.unwrap_err();
+        assert_eq!(failure.class, class, "{status}");
+        assert!(failure.error.message.contains(words), "{failure:?}");
+        assert!(failure.error.message.contains("***"), "{failure:?}");
+        assert!(!format!("{failure:?}").contains(SECRET), "{failure:?}");
+    }
+    for (key, value) in [
+        ("stream", json!(true)),
+        ("api_key", json!(format!("{SECRET}\n"))),
+    ] {
+        let mut input = json!({"base_url": origin, "messages": []});
+        input[key] = value;
+        let failure = call("openai", input).await.unwrap_err();
+        assert_eq!(failure.class, Class::Refused);
+        assert!(failure.error.message.contains(key), "{failure:?}");
+        assert!(!format!("{failure:?}").contains(SECRET));
     }
 }
