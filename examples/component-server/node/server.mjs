@@ -11,19 +11,19 @@ const runtime = {}, calls = new Map(), asked = new Map();
 
 
 // Messages out, whole, one after the other.
-const failure = (code, message, data) => Object.assign(new Error(message), { code, data });
+const raise = (code, message, data) => { throw { code, message, data }; };
 
 function send(message) {
-  const line = JSON.stringify({ jsonrpc: "2.0", ...message });
-  if (Buffer.byteLength(line) >= (runtime.max_message_bytes ?? Infinity)) throw failure(-32004, "that is too long");
-  wire.write(`${line}\n`);
+  const line = `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`;
+  if (Buffer.byteLength(line) > (runtime.max_message_bytes ?? Infinity)) raise(-32004, "the message is too long");
+  wire.write(line);
 }
 
 
 // Calls back. While a component waits for its answer, the others go on.
 const ask = (call, method, params) => new Promise((resolve, reject) => {
   const id = crypto.randomUUID(), about = { execution: call.id, observability: call.observability };
-  asked.set(id, ({ result, error: it }) => it ? reject(failure(it.code, it.message, it.data)) : resolve(result));
+  asked.set(id, ({ result, error }) => error ? reject(error) : resolve(result));
   call.signal.addEventListener("abort", reject);
   send({ id, method, params: { ...params, ...about } });
 });
@@ -33,7 +33,7 @@ const ask = (call, method, params) => new Promise((resolve, reject) => {
 const components = new Map(Object.entries({
   "/greet": async ({ name }) => ({ text: `Hello, ${name}!` }),
   "/conformance/echo": async (input) => input,
-  "/conformance/fail": async ({ code = -32004, message, data }) => { throw failure(code, message, data); },
+  "/conformance/fail": async ({ code = -32004, message, data }) => raise(code, message, data),
   "/conformance/sleep": async (input, { signal }) => pause(input.ms, input, { signal }),
   "/conformance/blob": async ({ data }, call) => {
     const { blob_id } = await ask(call, "blobs/put", { data });
@@ -41,54 +41,45 @@ const components = new Map(Object.entries({
   },
 }));
 
-function find(path) { // by `/greet`, and by `greet` and `/<name of the plugin>/greet` as well
-  if (typeof path !== "string") throw failure(-32602, "it takes the path of a `component`");
-  const name = [path, `/${path}`, path.replace(`/${runtime.protocol_prefix}/`, "/")].find((it) => components.has(it));
-  if (!name) throw failure(-32001, `there is no ${path} here, but ${[...components.keys()].join(", ")}`);
-  return name;
-}
+// By `/greet`, and by `greet` and `/<name of the plugin>/greet` as well.
+const find = (path) => typeof path !== "string" ? raise(-32602, "it takes the path of a `component`")
+  : [path, `/${path}`, path.replace(`/${runtime.protocol_prefix}/`, "/")].find((it) => components.has(it))
+  ?? raise(-32001, `there is no ${path} here, but ${[...components.keys()].join(", ")}`);
 
 
 // Methods: params go in, a result comes out.
+const hello = { server_protocol_version: 1, server: { name: "example" }, capabilities: { cancel: {} } };
 const methods = new Map(Object.entries({
-  "initialize": ({ runtime_protocol_version: theirs, ...more }) => {
-    if (theirs !== 1) throw failure(theirs === undefined ? -32602 : -32002, `version ${theirs} is not ours, 1`);
-    Object.assign(runtime, more);
-    return { server_protocol_version: 1, server: { name: "example" }, capabilities: { cancel: {} } };
-  },
+  "initialize": ({ runtime_protocol_version: theirs, ...more }) => theirs === 1 ? Object.assign(runtime, more) && hello
+    : raise(theirs === undefined ? -32602 : -32002, `version ${theirs} is not ours, 1`),
   "components/list": () => ({ components: [...components.keys()].map((name) => ({ component: name })) }),
   "components/info": ({ component }) => ({ info: { component: find(component) } }),
-  "components/execute": async ({ component, input, observability }, call) => {
-    if (input === undefined) throw failure(-32602, "it takes an `input`");
-    return { output: await components.get(find(component))(input, { ...call, observability }) };
-  },
+  "components/execute": async ({ component, input, ...more }, call) => input === undefined ? raise(-32602, "no input")
+    : { output: await components.get(find(component))(input, { ...more, ...call }) },
 }));
-
-function answer(method, params, call) {
-  if (typeof method !== "string") throw failure(-32600, "a request needs a `method`");
-  if (method !== "initialize" && !runtime.ready) throw failure(-32002, "shake hands first");
-  if (!methods.has(method)) throw failure(-32601, `there is no method ${method} here`);
-  return methods.get(method)(params, call);
-}
 
 
 // Each request is answered exactly once, whatever becomes of it.
 async function serve(id, method, params) {
   const controller = new AbortController(), { signal } = controller;
   calls.set(id, controller);
-  try { send({ id, result: await answer(method, params, { id, signal }) }); }
-  catch ({ code, message, data }) {
-    const own = { code: Number.isInteger(code) ? code : -32004, message, data };
-    send({ id, error: signal.aborted ? { code: -32012, message: "cancelled" } : own });
+  try {
+    if (typeof method !== "string") raise(-32600, "a request needs a `method`");
+    if (method !== "initialize" && !runtime.ready) raise(-32002, "shake hands first");
+    if (!methods.has(method)) raise(-32601, `there is no method ${method} here`);
+    send({ id, result: await methods.get(method)(params, { id, signal }) });
+  } catch (it) {
+    const { code, message, data } = signal.aborted ? { code: -32012, message: "cancelled" } : it;
+    send({ id, error: { code: Number.isInteger(code) ? code : -32004, message, data } });
   }
   calls.delete(id);
 }
 
 
 // Messages in. The reader waits for no component, and for no message on its way out.
-function receive(line) {
-  let message;
-  try { message = JSON.parse(line.trim()) ?? {}; } catch { return; } // noise: there is no id to answer to
+const read = (line) => { try { return JSON.parse(line.trim()) ?? {}; } catch { return {}; } }; // noise has no id
+
+function receive(message) {
   const { id, method, params } = message;
   if (method === "initialized") runtime.ready = true;
   else if (method === "$/cancelRequest") calls.get(params?.id)?.abort();
@@ -100,6 +91,6 @@ let line = "";
 for await (const text of process.stdin.setEncoding("utf8")) {
   const [end, ...more] = text.split("\n");
   line += end;
-  for (const next of more) { receive(line); line = next; }
+  for (const next of more) { receive(read(line)); line = next; }
 }
 process.exit(); // the end of stdin: nobody is left to read an answer
