@@ -61,6 +61,15 @@ pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, C
         signal = context.signals.first() => return Err(CliError::interrupted(signal)),
         report = run => report?,
     };
+    if report.findings.is_empty() {
+        let message = format!(
+            "none of the {} requirements chosen is about this way to talk",
+            all.len()
+        );
+        return Err(
+            CliError::usage(message).hint("stepflow conformance --list says what each is about")
+        );
+    }
     output::print(&match args.format {
         SuiteFormat::Pretty => show::summary(&report),
         SuiteFormat::Json => output::json(&show::json(&report, secrets)),

@@ -78,7 +78,20 @@ fn details(finding: &Finding, secrets: &Secrets) -> String {
     for line in transcript {
         let _ = writeln!(text, "{}", said(line, secrets));
     }
-    text
+    without_controls(&text)
+}
+
+/// What a server says is shown, and does nothing to the terminal.
+fn without_controls(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 fn said(line: &Line, secrets: &Secrets) -> String {
