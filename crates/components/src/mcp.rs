@@ -2,7 +2,7 @@
 //! from a step's input to a tool's arguments, and from the tool's result to an output or a failure.
 //!
 //! The protocol itself is the `rmcp` library's; it is used here and nowhere else. How servers are kept alive is
-//! [`crate::supervisor`]'s business, as for component servers.
+//! `crate::supervisor`'s business, as for component servers.
 
 mod arguments;
 mod catalogue;
