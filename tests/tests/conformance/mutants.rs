@@ -120,7 +120,7 @@ over_stdio! {
         "except asyncio.CancelledError: pass",
         ["cancelling.answered" "cancelling.typed"] []
 
-    calls_back_with_one_id_for_all: "id := str(uuid.uuid4())" => "id := \"call\"", ["callbacks.ids"] []
+    calls_back_with_one_id_for_all: "id := str(uuid.uuid4())" => "id := \"call\"", ["callbacks.ids"] ["callbacks.answered-twice"]
 
     does_not_say_whose_call_back_it_is: "{\"execution\": id, \"observability\": params.get(\"observability\")}" => "{}",
         ["callbacks.execution" "callbacks.observability"] []
