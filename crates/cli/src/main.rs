@@ -28,6 +28,7 @@ mod screen;
 mod secrets;
 mod signals;
 mod wire_text;
+mod xml_text;
 mod yaml_text;
 
 use std::panic::AssertUnwindSafe;

@@ -1,6 +1,5 @@
 //! The HTTP client that the library's transport sends through: whom it trusts, which proxy it takes, where it may be sent on.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -8,6 +7,7 @@ use reqwest::StatusCode;
 use reqwest::redirect;
 use stepflow_rpc::transport::http::client::Options;
 use stepflow_rpc::transport::http::client::Url;
+use stepflow_rpc::transport::http::client::is_loopback;
 
 use super::failure::chain;
 use crate::supervisor::ConnectError;
@@ -61,15 +61,6 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     } else {
         attempt.stop()
     }
-}
-
-/// A proxy could not reach what listens on this machine alone.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    address.is_ok_and(|address: IpAddr| address.is_loopback())
-        || host == "localhost"
-        || host.ends_with(".localhost")
 }
 
 #[cfg(test)]

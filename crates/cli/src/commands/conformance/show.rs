@@ -17,6 +17,7 @@ use crate::report;
 use crate::secrets::Secrets;
 use crate::wire_text::LONGEST_MESSAGE;
 use crate::wire_text::brief;
+use crate::xml_text;
 
 /// The widest name of a requirement.
 const NAME: usize = 34;
@@ -261,21 +262,8 @@ fn case(finding: &Finding, secrets: &Secrets) -> String {
     }
 }
 
-/// Text as XML has it. Characters that XML has no way to write become question marks.
 fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(letter),
-            '\u{0}'..'\u{20}' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
-            letter => out.push(letter),
-        }
-    }
-    out
+    xml_text::escaped(text, '?')
 }
 
 #[cfg(test)]

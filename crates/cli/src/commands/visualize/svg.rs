@@ -10,6 +10,7 @@ use super::graph::Point;
 use super::graph::PointKind;
 use super::layout::Layout;
 use super::layout::Spot;
+use crate::xml_text;
 
 const MARGIN: usize = 20;
 const GAP: usize = 28;
@@ -177,10 +178,5 @@ fn shortened(text: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    let text = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;");
-    text.replace(char::is_control, " ")
+    xml_text::escaped(&text.replace(char::is_control, " "), ' ')
 }

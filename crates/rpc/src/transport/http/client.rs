@@ -29,6 +29,7 @@ pub use url::Url;
 use crate::link::Link;
 use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
 pub use endpoint::OriginPattern;
+pub use endpoint::is_loopback;
 use events::Opened;
 use exchange::Exchange;
 

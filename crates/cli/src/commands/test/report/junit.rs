@@ -8,6 +8,7 @@ use super::reasons;
 use crate::commands::test::shown;
 use crate::commands::test::suite::Ran;
 use crate::commands::test::suite::Verdict;
+use crate::xml_text;
 
 /// The whole document.
 pub fn print(report: &Report) -> String {
@@ -78,22 +79,11 @@ fn write_suite(text: &mut String, suite: &Ran) {
     text.push_str("  </testsuite>\n");
 }
 
-/// Text inside an element or an attribute. XML has no way to write most control characters.
+/// Text inside an element or an attribute. A carriage return would be read as a line break, if it were written as it is.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(letter),
-            '\r' => out.push_str("&#13;"),
-            letter if (letter as u32) < 0x20 || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
-                out.push('\u{fffd}')
-            }
-            letter => out.push(letter),
-        }
-    }
-    out
+    let lines: Vec<String> = text
+        .split('\r')
+        .map(|line| xml_text::escaped(line, char::REPLACEMENT_CHARACTER))
+        .collect();
+    lines.join("&#13;")
 }

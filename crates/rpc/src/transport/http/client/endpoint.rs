@@ -50,8 +50,8 @@ pub(super) fn base(url: &Url) -> Url {
     base
 }
 
-/// Whether only this machine is meant.
-pub(super) fn is_loopback(url: &Url) -> bool {
+/// Whether a URL means this machine alone, where no proxy could reach what listens.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
             name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
