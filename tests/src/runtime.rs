@@ -17,6 +17,7 @@ use stepflow_engine::Engine;
 use stepflow_engine::Failure;
 use stepflow_engine::Finished;
 use stepflow_engine::Invocation;
+use stepflow_engine::Limits;
 use stepflow_engine::Request;
 use stepflow_engine::Trace;
 use stepflow_flow::document::Source;
@@ -111,7 +112,7 @@ pub struct Setup {
     home: TempDir,
     mark: Mark,
     options: Options,
-    transport_max_retries: u32,
+    engine: stepflow_engine::Options,
 }
 
 impl Default for Setup {
@@ -129,9 +130,7 @@ impl Default for Setup {
                 plugins: IndexMap::from([("builtin".to_owned(), options::Plugin::Builtin)]),
                 ..Options::default()
             },
-            transport_max_retries: stepflow_engine::Options::default()
-                .retry
-                .transport_max_retries,
+            engine: stepflow_engine::Options::default(),
         }
     }
 }
@@ -246,23 +245,29 @@ impl Setup {
     /// Sets how often a step is sent again when its request or its answer was lost.
     #[must_use]
     pub fn retries(mut self, most: u32) -> Self {
-        self.transport_max_retries = most;
+        self.engine.retry.transport_max_retries = most;
+        self
+    }
+
+    /// Bounds what goes on at once.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.engine.limits = limits;
         self
     }
 
     /// Makes the runtime; servers start when they are first called.
-    pub fn start(self) -> Runtime {
+    pub fn start(mut self) -> Runtime {
+        let retry = &mut self.engine.retry;
+        retry.transport.min_delay = Duration::from_millis(5);
+        retry.transport.max_delay = Duration::from_millis(20);
+        retry.busy.min_delay = Duration::from_millis(5);
+        retry.busy.max_delay = Duration::from_millis(20);
         let store = Store::memory();
         let plugins = Plugins::new(self.options, store.clone()).unwrap();
-        let mut options = stepflow_engine::Options::default();
-        options.retry.transport_max_retries = self.transport_max_retries;
-        options.retry.transport.min_delay = Duration::from_millis(5);
-        options.retry.transport.max_delay = Duration::from_millis(20);
-        options.retry.busy.min_delay = Duration::from_millis(5);
-        options.retry.busy.max_delay = Duration::from_millis(20);
         let components: Arc<dyn Components> = Arc::new(plugins.clone());
         Runtime {
-            engine: Engine::new(store.clone(), components, options),
+            engine: Engine::new(store.clone(), components, self.engine),
             plugins,
             store,
             mark: self.mark,

@@ -75,7 +75,7 @@ pub enum Started {
 /// Starts a run of a flow for a step.
 ///
 /// # Errors
-/// -32005 when runs are nested too deep.
+/// -32005 when runs are nested too deep or too many are alive.
 pub fn start(
     call: &Invocation,
     flow: &SubFlow,

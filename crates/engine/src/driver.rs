@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use stepflow_flow::blob::BlobId;
-use stepflow_flow::error::ErrorCode;
+use stepflow_flow::error::FlowError;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::StepIdx;
 use stepflow_flow::value::Value;
@@ -83,8 +83,8 @@ enum Turn {
     Done,
     /// All slots were taken, and one was freed.
     Freed,
-    /// The run is to be cancelled, for this reason.
-    Cancelled(String),
+    /// The run is to end, whatever is going on.
+    Ended(FlowError),
 }
 
 impl Driver {
@@ -141,7 +141,7 @@ impl Driver {
             match self.turn().await? {
                 Turn::Done => self.take_in()?,
                 Turn::Freed => {}
-                Turn::Cancelled(reason) => self.on_cancelled(&reason)?,
+                Turn::Ended(error) => self.on_ended(error)?,
             }
             // Components that always answer at once must not keep the thread from other tasks.
             tokio::task::consume_budget().await;
@@ -238,8 +238,8 @@ impl Driver {
     /// Makes the attempts that are due and waits until something ends.
     async fn turn(&mut self) -> Result<Turn, RunError> {
         std::future::poll_fn(|context| {
-            if let Some(reason) = self.control.cancelled(context.waker()) {
-                return Poll::Ready(Ok(Turn::Cancelled(reason.to_owned())));
+            if let Some(error) = self.control.ended(context.waker()) {
+                return Poll::Ready(Ok(Turn::Ended(error.clone())));
             }
             self.launch(context);
             while self.done.len() < BATCH
@@ -347,9 +347,9 @@ impl Driver {
         })
     }
 
-    fn on_cancelled(&mut self, reason: &str) -> Result<(), RunError> {
+    fn on_ended(&mut self, error: FlowError) -> Result<(), RunError> {
         self.stop();
-        let outcome = Outcome::Failed(ErrorCode::CANCELLED.error(reason));
+        let outcome = Outcome::Failed(error);
         self.finished = Some(self.finished(&outcome, None));
         self.record(Entry::RunFinished {
             outcome,

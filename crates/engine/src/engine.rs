@@ -79,6 +79,8 @@ pub struct Limits {
     pub map: usize,
     /// How deep runs may enclose each other.
     pub depth: u32,
+    /// How many runs may be alive inside one top-level run, at whatever depth.
+    pub alive: usize,
 }
 
 impl Default for Limits {
@@ -87,6 +89,7 @@ impl Default for Limits {
             run: 1024,
             map: 128,
             depth: 32,
+            alive: 10_000,
         }
     }
 }
@@ -162,6 +165,20 @@ pub enum StartError {
     TooDeep {
         /// The limit.
         limit: u32,
+        /// The runs around it, each as `flow/step`.
+        chain: String,
+    },
+    /// Too many runs are alive inside one top-level run; most likely a flow runs itself more than once. The top-level run ends
+    /// with this error.
+    #[error(
+        "{limit} runs are alive inside one, as many as there may be (`limits.alive`), and step `{step_id}` asks for one more: \
+         {chain}; does a flow run itself more than once? If not, raise the limit"
+    )]
+    TooMany {
+        /// The limit.
+        limit: usize,
+        /// The step that asked for one more.
+        step_id: Arc<str>,
         /// The runs around it, each as `flow/step`.
         chain: String,
     },

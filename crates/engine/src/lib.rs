@@ -27,6 +27,7 @@ mod component;
 mod driver;
 mod engine;
 pub mod event;
+mod family;
 mod outer;
 mod plans;
 pub mod retry;

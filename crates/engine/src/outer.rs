@@ -12,6 +12,7 @@ use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 use tokio::task::JoinSet;
 
+use crate::family::Family;
 use crate::run::Control;
 
 /// The run around a step. Cheap to clone; clones are about the same run.
@@ -24,6 +25,8 @@ struct Shared {
     plan: Plan,
     variables: Value,
     around: Option<Arc<Around>>,
+    /// The runs inside the top-level run that this one belongs to.
+    family: Arc<Family>,
     control: Arc<Control>,
     /// Whether there may be anything to forget, known without the lock.
     has_kept: AtomicBool,
@@ -35,6 +38,7 @@ struct Shared {
 pub(crate) struct Around {
     flow: Arc<str>,
     step_id: Arc<str>,
+    family: Arc<Family>,
     around: Option<Arc<Around>>,
 }
 
@@ -58,11 +62,16 @@ impl Outer {
         around: Option<Arc<Around>>,
         control: Arc<Control>,
     ) -> Outer {
+        let family = around.as_ref().map_or_else(
+            || Family::of(Arc::clone(&control)),
+            |around| Arc::clone(&around.family),
+        );
         Outer {
             shared: Arc::new(Shared {
                 plan,
                 variables,
                 around,
+                family,
                 control,
                 has_kept: AtomicBool::new(false),
                 kept: Mutex::default(),
@@ -91,8 +100,14 @@ impl Outer {
         Arc::new(Around {
             flow: name_of(&self.shared.plan),
             step_id: Arc::clone(step_id),
+            family: Arc::clone(&self.shared.family),
             around: self.shared.around.clone(),
         })
+    }
+
+    /// The runs inside the top-level run that this one belongs to.
+    pub(crate) fn family(&self) -> &Arc<Family> {
+        &self.shared.family
     }
 
     pub(crate) fn lend_slot(&self) -> Lent {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
+use stepflow_flow::error::{ErrorCode, FlowError};
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Value;
 use stepflow_store::{RunId, StoreError};
@@ -38,7 +39,8 @@ pub struct RunHandle {
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     pub(crate) feed: Feed,
-    reason: OnceLock<String>,
+    /// Why the run is to end before its work is done.
+    end: OnceLock<FlowError>,
     /// How many attempts wait for something else than their component, and so hold no slot.
     n_waiting: AtomicUsize,
     waker: AtomicWaker,
@@ -157,9 +159,7 @@ impl RunHandle {
     /// code -32012. The [`Run`] resolves once all work has stopped. A run that has already ended
     /// keeps its outcome; of several reasons the first counts.
     pub fn cancel(&self, reason: impl Into<String>) {
-        // A second reason changes nothing.
-        let _ = self.control.reason.set(reason.into());
-        self.control.waker.wake();
+        self.control.end(ErrorCode::CANCELLED.error(reason));
     }
 
     /// The events of the run from now on. They end at once when the run has ended.
@@ -175,10 +175,17 @@ impl fmt::Debug for RunHandle {
 }
 
 impl Control {
-    /// Why the run is to be cancelled, once it is; else the waker is told when it is.
-    pub(crate) fn cancelled(&self, waker: &Waker) -> Option<&str> {
+    /// Ends the run as failed, as soon as it is polled again.
+    pub(crate) fn end(&self, error: FlowError) {
+        // A second reason changes nothing.
+        let _ = self.end.set(error);
+        self.waker.wake();
+    }
+
+    /// Why the run is to end, once it is; else the waker is told when it is.
+    pub(crate) fn ended(&self, waker: &Waker) -> Option<&FlowError> {
         self.waker.register(waker);
-        self.reason.get().map(String::as_str)
+        self.end.get()
     }
 
     /// An attempt frees its slot.

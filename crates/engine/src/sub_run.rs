@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use indexmap::IndexMap;
 use stepflow_flow::blob::BlobId;
+use stepflow_flow::error::ErrorCode;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
@@ -18,7 +19,8 @@ use tokio::task::{JoinSet, coop};
 use crate::component::Invocation;
 use crate::driver;
 use crate::engine::{Request, StartError};
-use crate::outer::Lent;
+use crate::family::Member;
+use crate::outer::{Around, Lent};
 use crate::run::{Finished, Run, RunError};
 
 /// A run is polled by the run around it. Every so often one gets a task of its own, so that depth costs no stack.
@@ -41,6 +43,8 @@ pub struct SubFlow {
 #[must_use = "a run does nothing unless it is awaited"]
 pub struct SubRun {
     run_id: RunId,
+    /// Gone when the run has ended, whoever still holds this.
+    member: Option<Member>,
     work: Work,
 }
 
@@ -98,7 +102,8 @@ impl Invocation {
     /// that there is, or gets its recorded outcome.
     ///
     /// # Errors
-    /// When the input or the variables do not fit the flow, or runs are nested too deep.
+    /// When the input or the variables do not fit the flow, runs are nested too deep, or too many are alive. The last of these
+    /// ends the top-level run, whatever becomes of the step.
     pub fn sub_run(&self, flow: &SubFlow, key: &str, input: Value) -> Result<SubRun, StartError> {
         let run_id = self.run_id.of_sub_run(&self.step_id, key);
         let around = self.outer.with_step(&self.step_id);
@@ -113,6 +118,7 @@ impl Invocation {
             trace_id: Some(self.trace.trace_id),
         };
         self.engine.check(&request, Some(&around))?;
+        let member = self.join(&around)?;
         let engine = self.engine.clone();
         if self.attempt > 1 {
             let plan = flow.plan.clone();
@@ -128,10 +134,32 @@ impl Invocation {
                 }
             };
             let work = Box::pin(work);
-            return Ok(SubRun::new(run_id, Work::Boxed(work)).placed(self.depth));
+            return Ok(SubRun::new(run_id, member, Work::Boxed(work)).placed(self.depth));
         }
         let run = driver::start(engine, request, Some(around));
-        Ok(SubRun::new(run_id, Work::Here(run)).placed(self.depth))
+        Ok(SubRun::new(run_id, member, Work::Here(run)).placed(self.depth))
+    }
+
+    /// A place for one more run inside the top-level run; where there is none left, the top-level run ends.
+    fn join(&self, around: &Arc<Around>) -> Result<Member, StartError> {
+        let limit = self.engine.options().limits.alive;
+        let family = self.outer.family();
+        family.join(limit).ok_or_else(|| {
+            let error = StartError::TooMany {
+                limit,
+                step_id: Arc::clone(&self.step_id),
+                chain: around.describe(),
+            };
+            family.end(ErrorCode::UNAVAILABLE.error(error.to_string()));
+            error
+        })
+    }
+
+    /// Whether there is room for a run that can as well begin later, when another run of this step has ended. Whoever runs a
+    /// flow many times asks before each but the only one.
+    pub fn has_room(&self) -> bool {
+        let limit = self.engine.options().limits.alive;
+        self.outer.family().has_room(limit)
     }
 
     /// Frees the slot of this attempt in its run until the guard is dropped: it waits for something else than its component.
@@ -150,8 +178,12 @@ impl Invocation {
 }
 
 impl SubRun {
-    fn new(run_id: RunId, work: Work) -> SubRun {
-        SubRun { run_id, work }
+    fn new(run_id: RunId, member: impl Into<Option<Member>>, work: Work) -> SubRun {
+        SubRun {
+            run_id,
+            member: member.into(),
+            work,
+        }
     }
 
     /// The run as one at this depth is polled: as it is, or in a task of its own.
@@ -160,7 +192,7 @@ impl SubRun {
             return self;
         }
         let run_id = self.run_id;
-        SubRun::new(run_id, Work::Boxed(apart(self)))
+        SubRun::new(run_id, None, Work::Boxed(apart(self)))
     }
 
     /// The id of the run.
@@ -195,6 +227,7 @@ impl Future for SubRun {
         };
         if ended.is_ready() {
             turn.made_progress();
+            self.member = None;
         }
         ended
     }

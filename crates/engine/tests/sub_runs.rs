@@ -13,6 +13,7 @@ use stepflow_engine::{
     Class, Completion, Components, Engine, Failure, Invocation, Limits, Options, Request, SubFlow,
 };
 use stepflow_flow::error::ErrorCode;
+use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Value;
 use stepflow_store::Store;
@@ -167,6 +168,59 @@ async fn the_error_of_runs_too_deep_names_the_chain() {
         let text = outcome(&engine, AGAIN, "null").await;
         assert!(text.contains("-32005") && text.contains(chain), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_flow_that_runs_itself_twice_ends_the_top_level_run() {
+    let script = Script::new([]);
+    let twice = "
+name: main
+steps: [{id: left, component: nest}, {id: right, component: nest}]
+output: [{$step: left}, {$step: right}]";
+    let limits = Limits {
+        depth: 30,
+        alive: 100,
+        ..Limits::default()
+    };
+    let (engine, nest) = nest(&script, twice, Slots::Lent, limits);
+    let run = engine.run(Request::new(plan(twice), Value::null()));
+    let finished = run.unwrap().await.unwrap();
+    let Outcome::Failed(error) = finished.outcome else {
+        panic!("{finished:?}")
+    };
+    let text = error.to_string();
+    for part in [
+        "-32005",
+        "100 runs are alive inside one",
+        "`limits.alive`",
+        "main/left → main/left",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let n_ended = nest.asked.lock().unwrap().len();
+    assert!(n_ended < 1000, "{n_ended} runs went on to their end");
+}
+
+#[tokio::test]
+async fn only_runs_that_have_not_ended_are_alive() {
+    let script = Script::new([]);
+    let limits = Limits {
+        alive: 1,
+        ..Limits::default()
+    };
+    let (engine, nest) = nest(&script, INNER, Slots::Lent, limits);
+    let steps: Vec<_> = (0..50)
+        .map(|n| format!("{{id: s{n}, component: nest, input: [{}]}}", previous(n)))
+        .collect();
+    let flow = format!("{{steps: [{}], output: 1}}", steps.join(","));
+    assert_eq!(outcome(&engine, &flow, "null").await, "1");
+    assert_eq!(nest.asked.lock().unwrap().len(), 50);
+}
+
+/// A reference to the step before this one, if there is one.
+fn previous(n: usize) -> String {
+    let before = n.checked_sub(1);
+    before.map_or_else(String::new, |n| format!("{{$step: s{n}}}"))
 }
 
 #[tokio::test]

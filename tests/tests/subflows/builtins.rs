@@ -1,6 +1,7 @@
 //! `eval`, `map` and `iterate`: what they take, what they give, and what becomes of the runs inside when one outside ends.
 
 use serde_json::json;
+use stepflow_engine::Limits;
 use stepflow_engine::Request;
 use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::document;
@@ -314,6 +315,29 @@ async fn no_more_items_go_on_than_are_allowed() {
     };
     let (finished, ()) = tokio::join!(run, watch);
     assert_eq!(success(&finished.outcome), &value("9"));
+    runtime.shut_down().await;
+}
+
+#[tokio::test]
+async fn maps_in_maps_make_do_with_the_room_that_there_is() {
+    let limits = Limits {
+        alive: 40,
+        ..Limits::default()
+    };
+    let setup = Setup::default().plugin("it", Program::Rust);
+    let runtime = setup.limits(limits).start();
+    // Its answer takes a while, so that all that may begin have begun by then.
+    let leaf = "{steps: [{id: s, component: /it/echo, input: {$input: $}}], output: {$step: s}}";
+    let items = "[1, 2, 3, 4, 5, 6, 7, 8]";
+    let around = |flow: &str| {
+        format!(
+            "{{steps: [{{id: m, component: map, input: {{flow: {flow}, items: {items}}}}}], output: {{$step: m, path: successful}}}}"
+        )
+    };
+    let finished = runtime
+        .run(&around(&around(&around(leaf))), Value::null())
+        .await;
+    assert_eq!(success(&finished.outcome), &value("8"));
     runtime.shut_down().await;
 }
 

@@ -1,6 +1,7 @@
 //! Flows that components run: the same over every transport that has a way back, for both SDKs.
 
 use stepflow_components::options;
+use stepflow_engine::Limits;
 use stepflow_engine::Request;
 use stepflow_flow::value::Value;
 use stepflow_rpc::transport::http::client::SessionMode;
@@ -251,6 +252,37 @@ async fn cancelling_a_run_reaches_the_flow_that_a_component_runs(way: Way) {
         assert_eq!(failure(&finished.outcome).code, -32012);
     }
     reached.shut_down().await;
+}
+
+#[tokio::test]
+async fn runs_that_components_ask_for_are_among_those_that_are_alive() {
+    let limits = Limits {
+        alive: 2,
+        ..Limits::default()
+    };
+    let setup = Setup::default().plugin("it", Program::Rust);
+    let runtime = setup.limits(limits).start();
+    let around = |flow: &str| {
+        format!(
+            r#"{{"steps":[{{"id":"s","component":"/builtin/eval","input":{{"flow":{flow},"input":1}}}}],"output":{{"$step":"s"}}}}"#
+        )
+    };
+    let (two, three) = (
+        around(r#"{"output":1}"#),
+        around(&around(r#"{"output":1}"#)),
+    );
+    for (component, input) in [
+        ("/it/evaluate", r#""input":1"#),
+        ("/it/batch", r#""inputs":[1]"#),
+    ] {
+        let input_of = |flow: &str| value(&format!(r#"{{"flow":{flow},{input}}}"#));
+        success(&runtime.call(component, input_of(&two)).await);
+        let outcome = runtime.call(component, input_of(&three)).await;
+        let error = failure(&outcome);
+        let fits = error.code == -32005 && error.message.contains("2 runs are alive inside one");
+        assert!(fits, "{component}: {error}");
+    }
+    runtime.shut_down().await;
 }
 
 // req: subflows.evaluate-joins

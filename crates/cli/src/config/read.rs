@@ -227,6 +227,9 @@ impl Reader<'_> {
         if let Some(count) = fields.count("depth", &mut self.diagnostics) {
             limits.depth = u32::try_from(count).unwrap_or(u32::MAX);
         }
+        if let Some(count) = self.at_least_one(&mut fields, "alive") {
+            limits.alive = usize::try_from(count).unwrap_or(usize::MAX);
+        }
         if let Some(count) = self.at_least_one(&mut fields, "map") {
             limits.map = usize::try_from(count).unwrap_or(usize::MAX);
         }

@@ -509,6 +509,11 @@ pub static LIMITS: Object = Object {
     keys: &[
         Key::new("run", FROM_ONE, "How many steps of one run."),
         Key::new("depth", COUNT, "How deep runs may start runs."),
+        Key::new(
+            "alive",
+            FROM_ONE,
+            "How many runs inside one top-level run, at whatever depth.",
+        ),
         Key::new("map", FROM_ONE, "How many items of one `map`."),
     ],
     rules: no_rules,

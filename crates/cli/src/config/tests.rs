@@ -226,7 +226,7 @@ routes:
 stateStore: { type: inMemory }
 retry: { transportMaxRetries: 7 }
 validate: { input: warn, output: ignore }
-limits: { run: 5, map: 7, depth: 3 }
+limits: { run: 5, map: 7, depth: 3, alive: 9 }
 loadFile: { allow: [data, /abs] }
 "#,
     );
@@ -252,7 +252,8 @@ loadFile: { allow: [data, /abs] }
     assert_eq!(config.components.validate.output, Strictness::Ignore);
     assert_eq!(config.engine.retry.transport_max_retries, 7);
     let limits = &config.engine.limits;
-    assert_eq!((limits.run, limits.map, limits.depth), (5, 7, 3));
+    assert_eq!((limits.run, limits.map), (5, 7));
+    assert_eq!((limits.depth, limits.alive), (3, 9));
     let load_file = &config.components.load_file;
     assert_eq!(load_file.folder, Path::new("/work"));
     assert_eq!(

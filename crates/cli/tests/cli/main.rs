@@ -8,6 +8,7 @@ mod configs;
 mod exit_codes;
 mod flow_tests;
 mod inputs;
+mod limits;
 mod looking;
 mod overrides;
 mod reports;

@@ -8,6 +8,8 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stepflow");
+
 /// A flow that returns its input's name.
 pub const GREET: &str = "\
 inputSchema: { type: object, properties: { name: { type: string } } }
@@ -90,9 +92,25 @@ impl Sandbox {
 
     /// The program, to be run in the folder with little around it. Nothing is on stdin.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stepflow"));
+        let mut command = self.with_little_around(PROGRAM);
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// The same with no more address space than this.
+    pub fn within_memory(&self, kilobytes: u32, args: &[&str]) -> Command {
+        let limited = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
+        let mut command = self.with_little_around("/bin/sh");
+        command.args(["-c", &limited, PROGRAM]).args(args);
+        // What is reserved and never touched would grow with the number of cores.
+        command.env("MALLOC_ARENA_MAX", "2");
+        command.env("TOKIO_WORKER_THREADS", "2");
+        command
+    }
+
+    fn with_little_around(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("HOME", self.folder.path())
             .env("PATH", "/usr/bin:/bin")

@@ -20,10 +20,10 @@ use super::Started;
 use super::broken;
 use super::start;
 
-/// Runs a flow on each input, so many at once, and tells of each end. The place of an input is the key of its run, after `prefix`.
+/// Runs a flow on each input, so many at once (fewer while very many runs are alive), and tells of each end. The place of an input is the key of its run, after `prefix`.
 ///
 /// # Errors
-/// When runs are nested too deep or the runtime is broken; the other runs are dropped then.
+/// When runs are nested too deep, too many are alive, or the runtime is broken; the other runs are dropped then.
 pub async fn fan_out(
     call: &Invocation,
     flow: &SubFlow,
@@ -34,7 +34,7 @@ pub async fn fan_out(
 ) -> Result<(), FlowError> {
     let mut flight = FuturesUnordered::new();
     loop {
-        while flight.len() < at_once
+        while (flight.is_empty() || flight.len() < at_once && call.has_room())
             && let Some((place, input)) = inputs.next()
         {
             match start(call, flow, &format!("{prefix}{place}"), input)? {
