@@ -212,7 +212,7 @@ pub async fn overrides(args: &OverrideArgs) -> Result<Value, CliError> {
 }
 
 /// Adds what the environment has for variables that were not given.
-fn with_environment(
+pub fn with_environment(
     given: Value,
     plan: &Plan,
     environment: &Environment,

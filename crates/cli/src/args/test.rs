@@ -1,12 +1,14 @@
 //! What can be typed after `stepflow test`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::ValueEnum;
 use clap::ValueHint;
 
 use super::ConfigArg;
+use super::server;
 
 /// Runs the tests that stand in flows
 ///
@@ -43,6 +45,9 @@ pub struct Test {
     /// How many tests may run at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
+    /// How long a test may take that does not say it by a `timeout` of its own
+    #[arg(long, value_name = "DURATION", value_parser = server::duration, default_value = "5m")]
+    pub timeout: Duration,
 }
 
 /// How a report of tests is written.

@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //!
-//! - `find`: paths → flows; `suite`: one flow's tests; `servers`, `mocks`: what they run against
+//! - `find`: paths → flows; `suite`: one flow's tests; `case`: one of them; `servers`, `mocks`: what they run against
 //! - `compare`: expected and actual outcomes; `update`: outcomes back into the text; `report`: what is told
 
+mod case;
 mod compare;
 mod find;
 mod mocks;
@@ -28,7 +29,7 @@ use crate::report::CliError;
 use crate::report::Exit;
 use find::Flows;
 use report::Report;
-use suite::Ran;
+use suite::Prepared;
 
 /// How many flows are at work at once, each with its servers.
 const FLOWS_AT_ONCE: usize = 4;
@@ -39,11 +40,17 @@ pub async fn test(args: &Test, context: &Context) -> Result<Exit, CliError> {
     if found.flows.is_empty() {
         return Err(nothing_found(&found));
     }
+    let flows = found.flows.iter();
+    let flows: Vec<Prepared> = flows
+        .map(|path| suite::prepare(path, context))
+        .collect::<Result<_, _>>()?;
+    if let Some(missing) = missing_case(args, &flows) {
+        return Err(missing);
+    }
     let slots = Semaphore::new(usize::from(args.jobs));
-    let running = found
-        .flows
-        .iter()
-        .map(|path| suite::run(path, args, &slots, context));
+    let running = flows
+        .into_iter()
+        .map(|flow| suite::run(flow, args, &slots, context));
     // In the order of the paths, whichever ends first.
     let mut running = stream::iter(running).buffered(FLOWS_AT_ONCE);
     let mut report = Report::new(found.n_skipped);
@@ -59,9 +66,6 @@ pub async fn test(args: &Test, context: &Context) -> Result<Exit, CliError> {
     }
     if let Some(signal) = report.suites.iter().find_map(|suite| suite.interrupted) {
         return Ok(Exit::Signal(signal));
-    }
-    if let Some(missing) = missing_case(args, &report) {
-        return Err(missing);
     }
     match args.format {
         TestFormat::Pretty => print(&report::pretty::summary(&report), context)?,
@@ -88,21 +92,35 @@ fn nothing_found(found: &Flows) -> CliError {
         .hint("a flow has `steps` and an `output`; its tests stand under `test`")
 }
 
-/// A name that no test has is a mistake, not a success.
-fn missing_case(args: &Test, report: &Report) -> Option<CliError> {
-    let names = || report.suites.iter().flat_map(|suite: &Ran| &suite.known);
+/// A name that no test has is a mistake, not a success; nothing is run then.
+fn missing_case(args: &Test, flows: &[Prepared]) -> Option<CliError> {
+    let names = || flows.iter().flat_map(|flow| &flow.ran.known);
     let missing = args
         .cases
         .iter()
         .find(|wanted| !names().any(|name| **name == ***wanted))?;
     let error = CliError::usage(format!("no test is called {missing:?}"));
-    Some(match nearest(missing, names().map(|name| &**name)) {
-        Some(near) => error.hint(format!("did you mean {near:?}?")),
-        None => error,
+    let broken = flows.iter().find(|flow| flow.ran.problem.is_some());
+    let near = nearest(missing, names().map(|name| &**name));
+    Some(match (near, broken) {
+        (Some(near), _) => error.hint(format!("did you mean {near:?}?")),
+        (None, Some(broken)) => {
+            let path = shown(&broken.ran.path);
+            error.hint(format!(
+                "the tests of {path} are not known, for it has a mistake; stepflow validate {path} shows it"
+            ))
+        }
+        (None, None) => error,
     })
 }
 
 /// A path as it is shown.
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// An error as text without colours.
+fn plain(error: &CliError) -> String {
+    let text = crate::report::error(error);
+    anstream::adapter::strip_str(&text).to_string()
 }

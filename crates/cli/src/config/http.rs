@@ -14,7 +14,6 @@ use stepflow_rpc::transport::http::client::Url;
 use stepflow_rpc::transport::http::client::header;
 
 use super::plugins::limits;
-use super::plugins::positive;
 use super::read::Reader;
 use super::shapes;
 
@@ -31,7 +30,8 @@ pub fn read(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
     fields.require("url", &mut reader.diagnostics);
     let client = client(reader, &mut fields);
     let session = session(reader, &mut fields);
-    let negotiation_timeout = positive(reader, &mut fields, "negotiationTimeout");
+    let negotiation_timeout =
+        fields.positive_duration("negotiationTimeout", &mut reader.diagnostics);
     let mut origins = Vec::new();
     for item in fields
         .list("allowedEndpointOrigins", &mut reader.diagnostics)
@@ -59,7 +59,7 @@ pub fn read(reader: &mut Reader<'_>, mut fields: Fields<'_>) -> Option<Plugin> {
 pub(super) fn client(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Options> {
     let url = url(reader, fields);
     let mut client = Options::new(url.clone().unwrap_or_else(placeholder));
-    if let Some(time) = positive(reader, fields, "connectTimeout") {
+    if let Some(time) = fields.positive_duration("connectTimeout", &mut reader.diagnostics) {
         client.connect_timeout = time;
     }
     headers(reader, fields, &mut client);

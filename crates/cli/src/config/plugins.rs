@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use stepflow_components::options::Limits;
@@ -215,10 +214,10 @@ fn instances(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> usize {
 
 pub(super) fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
     let mut limits = Limits {
-        timeout: positive(reader, fields, "timeout"),
+        timeout: fields.positive_duration("timeout", &mut reader.diagnostics),
         ..Limits::default()
     };
-    if let Some(time) = positive(reader, fields, "initializeTimeout") {
+    if let Some(time) = fields.positive_duration("initializeTimeout", &mut reader.diagnostics) {
         limits.initialize_timeout = time;
     }
     if let Some(count) = reader.at_least_one(fields, "maxInFlight") {
@@ -239,26 +238,6 @@ pub(super) fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits
         limits.retry_unknown = retry;
     }
     limits
-}
-
-pub(super) fn positive(
-    reader: &mut Reader<'_>,
-    fields: &mut Fields<'_>,
-    key: &'static str,
-) -> Option<Duration> {
-    let time = fields.duration(key, &mut reader.diagnostics)?;
-    if time.is_zero() {
-        let span = fields
-            .take(key)
-            .map_or_else(|| fields.span(), |node| node.span);
-        let message = format!("{key:?} must be longer than no time at all");
-        reader
-            .diagnostics
-            .error(Code::BadValue, span, message)
-            .hint("leave it out for the default");
-        return None;
-    }
-    Some(time)
 }
 
 fn restart(reader: &mut Reader<'_>, node: Option<&Node>) -> Restart {

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 
 use crate::support::Ended;
 use crate::support::Sandbox;
+use crate::support::ended;
 
 const ORDER: &str = "\
 # Prices an order.
@@ -129,12 +130,146 @@ fn one_test_can_be_run_alone_and_shown_in_full() {
                }
     1 flow: 0 passed, 1 failed
     "#);
-    let ended = sandbox.run(&["test", "--case", "wrong numbr"]);
+    for names in [
+        &["--case", "wrong numbr"][..],
+        &["--case", "two items", "--case", "wrong numbr"],
+    ] {
+        let ended = sandbox.run(&[&["test"], names].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
+        for words in [
+            "no test is called \"wrong numbr\"",
+            "did you mean \"wrong number\"?",
+        ] {
+            assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+        }
+    }
+    sandbox.write(
+        "broken.yaml",
+        "steps: [{ id: a, component: noop, imput: 1 }]\noutput: 1\n",
+    );
+    let ended = sandbox.run(&["test", "--case", "elsewhere"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
     assert!(
-        ended.stderr.contains("did you mean \"wrong number\"?"),
+        ended
+            .stderr
+            .contains("the tests of broken.yaml are not known"),
         "{ended:?}"
     );
+}
+
+/// A server that says where it is, and never answers a component.
+const SILENT: &str = r#"#!/bin/sh
+echo $$ > silent.pid
+while IFS= read -r line; do
+  id=$(printf '%s\n' "$line" | sed -n 's/.*"id":\("[^"]*"\|[0-9]*\).*/\1/p')
+  case $line in
+    *'"method":"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"server_protocol_version":1}}\n' "$id" ;;
+  esac
+done
+"#;
+
+const WAITS: &str = "\
+steps:
+  - { id: first, component: noop, input: 1 }
+  - { id: answer, component: /silent/ask, input: { $step: first } }
+output: { $step: answer }
+test:
+  config: { plugins: { builtin: { type: builtin }, silent: { type: stepflow, command: ./silent.sh } } }
+  cases:
+    - name: waits
+      timeout: 300ms
+      output: { outcome: failed }
+    - name: goes on
+      mocks: { answer: { outcome: success, result: 2 } }
+      output: { outcome: success, result: 2 }
+";
+
+#[test]
+fn a_test_that_never_ends_is_ended_and_the_others_go_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write_program("silent.sh", SILENT);
+    let by_flag = WAITS.replace("      timeout: 300ms\n", "");
+    for (flow, args) in [
+        (WAITS, &["test"][..]),
+        (WAITS, &["test", "--diff"]),
+        // What a test says itself counts more.
+        (WAITS, &["test", "--timeout", "1h"]),
+        (&by_flag, &["test", "--timeout", "300ms"]),
+        // Nobody knows what would have come of it.
+        (WAITS, &["test", "--update"]),
+    ] {
+        sandbox.write("flow.yaml", flow);
+        let ended = sandbox.run(args);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert_eq!(
+            report(&ended),
+            "flow.yaml\n  FAILED  waits\n          \
+             timed out after 300ms, and this was not at its end: `answer`\n  \
+             ok      goes on\n1 flow: 1 passed, 1 failed\n",
+            "{args:?}"
+        );
+        assert_eq!(sandbox.read("flow.yaml"), flow);
+        let pid = sandbox.read("silent.pid");
+        let process = format!("/proc/{}", pid.trim());
+        assert!(!std::path::Path::new(&process).exists(), "it is gone");
+    }
+    let ended = sandbox.run(&["test", "--timeout", "0"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    sandbox.write("flow.yaml", &WAITS.replace("300ms", "0s"));
+    let ended = sandbox.run(&["validate", "flow.yaml"]);
+    assert!(
+        ended.stderr.contains("\"timeout\" must be longer than"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn variables_come_from_the_test_then_from_the_environment() {
+    let flow = "
+variables: { type: object, properties: { place: { type: string, env_var: PLACE, default: nowhere } } }
+output: { $variable: place }
+test:
+  cases:
+    - { name: its own, variables: { place: here }, output: { outcome: success, result: here } }
+    - { name: not its own, output: { outcome: success, result: RESULT } }
+";
+    let sandbox = Sandbox::new();
+    for (place, result) in [(Some("there"), "there"), (None, "nowhere")] {
+        sandbox.write("flow.yaml", &flow.replace("RESULT", result));
+        let mut command = sandbox.command(&["test"]);
+        command.envs(place.map(|place| ("PLACE", place)));
+        let ended = ended(&mut command, &sandbox.path(""));
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_updated_keeps_nothing_else_from_it() {
+    let shared = format!(
+        "x-common: &it {{ outcome: success, result: 1 }}\n{ORDER}{FAILS}    - name: shared
+      input: {{ items: [] }}
+      mocks: {{ price: {{ outcome: success, result: {{ total: 3 }} }} }}
+      output: *it\n"
+    );
+    let sandbox = Sandbox::new();
+    sandbox.write("order.yaml", &shared);
+    let ended = sandbox.run(&["test", "--update"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_snapshot!(report(&ended), @r#"
+    order.yaml
+      updated wrong number
+      updated wrong code
+      updated not there
+      FAILED  shared
+              /result: expected 1, got "costs 3"
+              its expected outcome cannot be written in place: it is shared by an alias or a merge; edit it by hand
+    1 flow: 0 passed, 1 failed, 3 updated
+    "#);
+    let text = sandbox.read("order.yaml");
+    assert!(text.contains("costs 3 } # not yet"), "{text}");
+    assert!(text.contains("code: 7\n"), "{text}");
+    assert!(text.contains("output: *it\n"), "{text}");
+    assert!(text.starts_with("x-common: &it { outcome: success, result: 1 }\n"));
 }
 
 #[test]
@@ -193,7 +328,7 @@ fn folders_are_searched_and_nothing_is_skipped_in_silence() {
         "flows/broken.yaml:2:31",
         "did you mean \"input\"?",
         "flows/unreadable.yaml\n  FAILED  the flow cannot be tested",
-        "4 flows: 5 passed, 2 of the flows could not be tested, 1 of the flows have no tests, 2 of the files are no flows",
+        "4 flows: 5 passed, 2 flows could not be tested, 1 flow has no tests, 2 files are no flows",
     ] {
         assert!(report.contains(words), "{words}:\n{report}");
     }

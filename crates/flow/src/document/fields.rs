@@ -253,6 +253,24 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// An optional duration that is not zero.
+    pub fn positive_duration(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Duration> {
+        let duration = self.duration(key, diagnostics)?;
+        if duration.is_zero() {
+            let span = self.take(key).map_or(self.span, |node| node.span);
+            let message = format!("{key:?} must be longer than no time at all");
+            diagnostics
+                .error(Code::BadValue, span, message)
+                .hint("leave it out for the default");
+            return None;
+        }
+        Some(duration)
+    }
+
     /// An optional list.
     pub fn list(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<&'n [Node]> {
         let node = self.take(key)?;

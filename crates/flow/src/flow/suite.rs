@@ -87,6 +87,8 @@ pub struct Case {
     pub variables: Value,
     /// The steps that are not run, and what they end with instead.
     pub mocks: Vec<(Arc<str>, Outcome)>,
+    /// How long it may take, where it says so itself.
+    pub timeout: Option<Duration>,
     /// What the run must end with; without one, with anything but a failure.
     pub output: Option<Expected>,
 }
@@ -222,6 +224,7 @@ fn case(node: &Node, steps: &[Step], diagnostics: &mut Diagnostics) -> Option<Ca
             mocks.push((Arc::clone(step), outcome.into_outcome()));
         }
     }
+    let timeout = fields.positive_duration("timeout", diagnostics);
     let output = fields.take("output");
     let output = output.and_then(|node| expected(node, "an expected outcome", diagnostics));
     fields.finish(diagnostics);
@@ -232,6 +235,7 @@ fn case(node: &Node, steps: &[Step], diagnostics: &mut Diagnostics) -> Option<Ca
         input: input.map_or_else(Value::null, Node::to_value),
         variables: variables.map_or_else(Value::null, Node::to_value),
         mocks,
+        timeout,
         output,
     })
 }

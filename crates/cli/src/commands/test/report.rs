@@ -7,11 +7,11 @@ use stepflow_flow::flow::Expected;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Value;
 
+use super::case::RanCase;
+use super::case::Verdict;
 use super::compare;
 use super::shown;
 use super::suite::Ran;
-use super::suite::RanCase;
-use super::suite::Verdict;
 use crate::output;
 
 /// Everything that was run.
@@ -52,6 +52,9 @@ impl Report {
 
 /// Why a test failed, on a few lines.
 fn reasons(case: &RanCase) -> Vec<String> {
+    if let Some(timed_out) = &case.timed_out {
+        return vec![timed_out.clone()];
+    }
     let step = case.failed_step.as_ref();
     let step = step.map(|step| format!("the step `{step}` failed"));
     let differences = match (&case.expected, &case.outcome) {
@@ -69,7 +72,9 @@ fn reasons(case: &RanCase) -> Vec<String> {
         }
         (None, Outcome::Success(_) | Outcome::Skipped { .. }) => Vec::new(),
     };
-    differences.into_iter().chain(step).collect()
+    let not_updated = case.not_updated.map(str::to_owned);
+    let reasons = differences.into_iter().chain(step);
+    reasons.chain(not_updated).collect()
 }
 
 /// The report as one JSON object.

@@ -1,25 +1,21 @@
-//! The tests of one flow: its config, its servers, a run for each case.
+//! The tests of one flow: what is read of them, its config, its servers, and their runs side by side.
 
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
-use stepflow_engine::Engine;
-use stepflow_engine::Request;
 use stepflow_flow::diagnostic::Diagnostics;
 use stepflow_flow::diagnostic::Severity;
 use stepflow_flow::document::Source;
 use stepflow_flow::flow::Case;
-use stepflow_flow::flow::Expected;
 use stepflow_flow::flow::Flow;
 use stepflow_flow::flow::Suite;
-use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::Plan;
 use tokio::sync::Semaphore;
 
-use super::mocks::Mocked;
+use super::case;
+use super::case::RanCase;
+use super::plain;
 use super::servers::Places;
 use super::servers::Servers;
 use crate::args::Test;
@@ -29,10 +25,8 @@ use crate::commands::Context;
 use crate::commands::tell_warnings;
 use crate::config;
 use crate::flow_file;
-use crate::input;
 use crate::report;
 use crate::report::CliError;
-use crate::report::words;
 use crate::signals::Signal;
 
 /// The tests of one flow, and what became of them.
@@ -52,43 +46,23 @@ pub struct Ran {
     pub interrupted: Option<Signal>,
 }
 
-/// One test and what became of it.
+/// A flow whose tests can be run, or what is wrong with it.
 #[derive(Debug)]
-pub struct RanCase {
-    /// Its place among the tests of its flow.
-    pub place: usize,
-    /// Its name.
-    pub name: Arc<str>,
-    /// What was expected.
-    pub expected: Option<Expected>,
-    /// What there was.
-    pub outcome: Outcome,
-    /// The step whose failure ended the run.
-    pub failed_step: Option<Arc<str>>,
-    /// How long it took.
-    pub took: Duration,
-    /// What is to be thought of it.
-    pub verdict: Verdict,
+pub struct Prepared {
+    /// What is known of it so far; no test was run.
+    pub ran: Ran,
+    ready: Option<Ready>,
 }
 
-/// What is to be thought of a test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is as expected.
-    Passed,
-    /// It is not.
-    Failed,
-    /// It was not, and is expected to be so from now on.
-    Updated,
+#[derive(Debug)]
+struct Ready {
+    source: Arc<Source>,
+    plan: Plan,
+    suite: Suite,
 }
 
-/// Runs the tests of a flow. What is wrong with the flow or its surroundings is in the result; an error is the runtime's.
-pub async fn run(
-    path: &Path,
-    args: &Test,
-    slots: &Semaphore,
-    context: &Context,
-) -> Result<Ran, CliError> {
+/// Reads and checks a flow. What is wrong with it is in the result; an error is the runtime's.
+pub fn prepare(path: &Path, context: &Context) -> Result<Prepared, CliError> {
     let mut ran = Ran {
         path: path.to_owned(),
         source: None,
@@ -97,33 +71,57 @@ pub async fn run(
         problem: None,
         interrupted: None,
     };
-    let prepared = prepare(path, context);
-    let Prepared {
-        source,
-        plan,
-        suite,
-    } = match prepared {
-        Ok(prepared) => prepared,
+    let ready = match read(path, context) {
+        Ok(ready) => {
+            ran.source = Some(Arc::clone(&ready.source));
+            let names = ready.suite.cases.iter().map(|case| Arc::clone(&case.name));
+            ran.known = names.collect();
+            Some(ready)
+        }
         Err(error) if error.exit() == report::Exit::Broken => return Err(error),
         Err(error) => {
             ran.problem = Some(plain(&error));
-            return Ok(ran);
+            None
         }
     };
-    ran.source = Some(Arc::clone(&source));
-    ran.known = suite
-        .cases
-        .iter()
-        .map(|case| Arc::clone(&case.name))
-        .collect();
+    Ok(Prepared { ran, ready })
+}
+
+/// Whether its components are there is for each run to find out: a mocked one need not be.
+fn read(path: &Path, context: &Context) -> Result<Ready, CliError> {
+    let source = flow_file::read(path)?;
+    let (plan, mut found) = flow_file::check(&source, None, &context.screen.secrets).into_plan()?;
+    found.diagnostics.retain(|it| it.severity > Severity::Note);
+    tell_warnings(found, context);
+    let flow = Flow::read(&source, &mut Diagnostics::new(&source));
+    let suite = flow.and_then(|flow| flow.test).unwrap_or_default();
+    Ok(Ready {
+        source,
+        plan,
+        suite,
+    })
+}
+
+/// Runs the tests of a flow. What is wrong with its surroundings is in the result; an error is the runtime's.
+pub async fn run(
+    prepared: Prepared,
+    args: &Test,
+    slots: &Semaphore,
+    context: &Context,
+) -> Result<Ran, CliError> {
+    let Prepared { mut ran, ready } = prepared;
+    let Some(Ready {
+        source,
+        plan,
+        suite,
+    }) = ready
+    else {
+        return Ok(ran);
+    };
     let is_wanted =
         |case: &Case| args.cases.is_empty() || args.cases.iter().any(|it| **it == *case.name);
-    let cases: Vec<_> = suite
-        .cases
-        .iter()
-        .enumerate()
-        .filter(|(_, case)| is_wanted(case))
-        .collect();
+    let cases = suite.cases.iter().enumerate();
+    let cases: Vec<_> = cases.filter(|(_, case)| is_wanted(case)).collect();
     if cases.is_empty() {
         return Ok(ran);
     }
@@ -133,18 +131,18 @@ pub async fn run(
             ran.interrupted = Some(signal);
             None
         }
-        runtime = start(&mut servers, path, &source, &suite, args, context) => Some(runtime),
+        runtime = start(&mut servers, &ran.path, &source, &suite, args, context) => Some(runtime),
     };
     match started {
         None => {}
         Some(Err(problem)) => ran.problem = Some(problem),
         Some(Ok(runtime)) => {
             let runs = cases.iter().map(|(place, case)| {
-                let runtime = &runtime;
-                let plan = &plan;
+                let (plan, runtime) = (&plan, &runtime);
                 async move {
                     let _slot = slots.acquire().await;
-                    run_case(*place, case, plan, runtime, context).await
+                    let limit = case.timeout.unwrap_or(args.timeout);
+                    case::run(*place, case, limit, plan, runtime, context).await
                 }
             });
             tokio::select! {
@@ -156,27 +154,6 @@ pub async fn run(
     }
     servers.shut_down().await;
     Ok(ran)
-}
-
-struct Prepared {
-    source: Arc<Source>,
-    plan: Plan,
-    suite: Suite,
-}
-
-/// Reads and checks the flow. Whether its components are there is for each run to find out: a mocked one need not be.
-fn prepare(path: &Path, context: &Context) -> Result<Prepared, CliError> {
-    let source = flow_file::read(path)?;
-    let (plan, mut found) = flow_file::check(&source, None, &context.screen.secrets).into_plan()?;
-    found.diagnostics.retain(|it| it.severity > Severity::Note);
-    tell_warnings(found, context);
-    let flow = Flow::read(&source, &mut Diagnostics::new(&source));
-    let suite = flow.and_then(|flow| flow.test).unwrap_or_default();
-    Ok(Prepared {
-        source,
-        plan,
-        suite,
-    })
 }
 
 /// Starts what the tests need: servers, then the runtime that may use them.
@@ -212,60 +189,4 @@ async fn start(
         .start(&suite.servers, places, &folder, &context.environment)
         .await?;
     assemble(config).map_err(|error| plain(&error))
-}
-
-async fn run_case(
-    place: usize,
-    case: &Case,
-    plan: &Plan,
-    runtime: &Runtime,
-    context: &Context,
-) -> Result<RanCase, CliError> {
-    input::remember_secrets(plan, &case.variables, &context.screen.secrets);
-    let components = Mocked {
-        plugins: runtime.plugins.clone(),
-        mocks: case.mocks.clone(),
-    };
-    let options = runtime.engine.options().clone();
-    let engine = Engine::new(
-        runtime.engine.store().clone(),
-        Arc::new(components),
-        options,
-    );
-    let request = Request {
-        variables: case.variables.clone(),
-        ..Request::new(plan.clone(), case.input.clone())
-    };
-    let began = Instant::now();
-    let (outcome, failed_step) = match engine.run(request) {
-        Err(refused) => (Outcome::Failed(words::refusal(&refused)), None),
-        Ok(run) => {
-            let finished = run.await?;
-            let step = finished.failed_step.map(|step| step.step_id);
-            (finished.outcome, step)
-        }
-    };
-    let is_met = match &case.output {
-        Some(expected) => expected.is_met_by(&outcome),
-        None => !matches!(outcome, Outcome::Failed(_)),
-    };
-    Ok(RanCase {
-        place,
-        name: Arc::clone(&case.name),
-        expected: case.output.clone(),
-        outcome,
-        failed_step,
-        took: began.elapsed(),
-        verdict: if is_met {
-            Verdict::Passed
-        } else {
-            Verdict::Failed
-        },
-    })
-}
-
-/// An error as text without colours.
-fn plain(error: &CliError) -> String {
-    let text = report::error(error);
-    anstream::adapter::strip_str(&text).to_string()
 }

@@ -14,21 +14,24 @@ use stepflow_flow::document::Style;
 use stepflow_flow::value::Kind as ValueKind;
 use stepflow_flow::value::Value;
 
+use super::case::Verdict;
 use super::compare;
 use super::shown;
 use super::suite::Ran;
-use super::suite::Verdict;
 use crate::json_text;
 use crate::report::CliError;
 use crate::report::words;
 use crate::yaml_text;
 
-/// Writes the outcomes of failed tests into their flow.
+/// What is said of a test whose expected outcome stays as it is.
+const BY_HAND: &str = "its expected outcome cannot be written in place: it is shared by an alias or a merge; edit it by hand";
+
+/// Writes the outcomes of failed tests into their flow. What a test would have come to, had it had more time, nobody knows.
 pub fn update(ran: &mut Ran) -> Result<(), CliError> {
     let failed = ran
         .cases
         .iter()
-        .filter(|case| case.verdict == Verdict::Failed);
+        .filter(|case| case.verdict == Verdict::Failed && case.timed_out.is_none());
     let outputs: IndexMap<usize, Value> = failed
         .map(|case| {
             let actual = compare::actual_value(&case.outcome, case.expected.as_ref());
@@ -38,24 +41,36 @@ pub fn update(ran: &mut Ran) -> Result<(), CliError> {
     let Some(source) = ran.source.as_ref().filter(|_| !outputs.is_empty()) else {
         return Ok(());
     };
-    match rewritten(source.text(), &outputs) {
-        None => {
-            ran.problem = Some(
-                "the expected outcomes cannot be written in place (do they come from an alias?); edit them by hand"
-                    .to_owned(),
-            );
-        }
-        Some(text) => {
-            std::fs::write(&ran.path, text)
-                .map_err(|error| words::unwritable(&shown(&ran.path), error))?;
-            for case in &mut ran.cases {
-                if outputs.contains_key(&case.place) {
-                    case.verdict = Verdict::Updated;
-                }
-            }
+    let (text, written) = as_many_as_possible(source.text(), &outputs);
+    if !written.is_empty() {
+        std::fs::write(&ran.path, text)
+            .map_err(|error| words::unwritable(&shown(&ran.path), error))?;
+    }
+    for case in &mut ran.cases {
+        if written.contains(&case.place) {
+            case.verdict = Verdict::Updated;
+        } else if outputs.contains_key(&case.place) {
+            case.not_updated = Some(BY_HAND);
         }
     }
     Ok(())
+}
+
+/// The text with all of these changed, or where that cannot be, one by one; and which are.
+fn as_many_as_possible(text: &str, outputs: &IndexMap<usize, Value>) -> (String, Vec<usize>) {
+    if let Some(all) = rewritten(text, outputs) {
+        return (all, outputs.keys().copied().collect());
+    }
+    let mut text = text.to_owned();
+    let mut written = Vec::new();
+    for (place, output) in outputs {
+        let one = IndexMap::from([(*place, output.clone())]);
+        if let Some(changed) = rewritten(&text, &one) {
+            text = changed;
+            written.push(*place);
+        }
+    }
+    (text, written)
 }
 
 /// The text with the expected outcomes of these cases changed; `None` if that cannot be done safely.

@@ -51,6 +51,11 @@ pub(in crate::flow) static CASE: Object = Object {
             "The steps that are not run, and what they end with instead.",
         ),
         Key::new(
+            "timeout",
+            Shape::PositiveDuration,
+            "How long it may take, instead of what `stepflow test --timeout` says.",
+        ),
+        Key::new(
             "output",
             EXPECTED,
             "What the run must end with; without it, with anything but a failure.",

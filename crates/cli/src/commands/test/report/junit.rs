@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Report;
 use super::reasons;
+use crate::commands::test::case::Verdict;
 use crate::commands::test::shown;
 use crate::commands::test::suite::Ran;
-use crate::commands::test::suite::Verdict;
 use crate::xml_text;
 
 /// The whole document.

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use super::Report;
 use super::reasons;
+use crate::commands::test::case::RanCase;
+use crate::commands::test::case::Verdict;
 use crate::commands::test::compare;
 use crate::commands::test::shown;
 use crate::commands::test::suite::Ran;
-use crate::commands::test::suite::RanCase;
-use crate::commands::test::suite::Verdict;
 
 /// One flow and its tests.
 pub fn suite(ran: &Ran, with_diff: bool) -> String {
@@ -44,12 +44,12 @@ pub fn suite(ran: &Ran, with_diff: bool) -> String {
 }
 
 fn diff(case: &RanCase) -> String {
-    let expected = case.expected.as_ref();
-    let actual = compare::actual_value(&case.outcome, expected);
-    match expected {
-        Some(expected) => compare::diff(&compare::expected_value(expected), &actual),
-        None => reasons(case).join("\n"),
-    }
+    let Some(expected) = case.expected.as_ref().filter(|_| case.timed_out.is_none()) else {
+        return reasons(case).join("\n");
+    };
+    let actual = compare::actual_value(&case.outcome, Some(expected));
+    let diff = compare::diff(&compare::expected_value(expected), &actual);
+    diff + case.not_updated.unwrap_or_default()
 }
 
 fn write_indented(text: &mut String, lines: &str) {
@@ -61,18 +61,19 @@ fn write_indented(text: &mut String, lines: &str) {
 /// The last lines.
 pub fn summary(report: &Report) -> String {
     let mut counts = vec![format!("{} passed", report.count(&Verdict::Passed))];
-    let mut add = |count: usize, word: &str| {
-        if count > 0 {
-            counts.push(format!("{count} {word}"));
-        }
+    let mut add = |count: usize, one: &str, many: &str| match count {
+        0 => {}
+        1 => counts.push(format!("1 {one}")),
+        _ => counts.push(format!("{count} {many}")),
     };
-    add(report.count(&Verdict::Failed), "failed");
-    add(report.count(&Verdict::Updated), "updated");
-    add(report.n_broken(), "of the flows could not be tested");
+    add(report.count(&Verdict::Failed), "failed", "failed");
+    add(report.count(&Verdict::Updated), "updated", "updated");
+    let untestable = ("flow could not be tested", "flows could not be tested");
+    add(report.n_broken(), untestable.0, untestable.1);
     let without = report.suites.iter();
     let without = without.filter(|suite| suite.known.is_empty() && suite.problem.is_none());
-    add(without.count(), "of the flows have no tests");
-    add(report.n_skipped, "of the files are no flows");
+    add(without.count(), "flow has no tests", "flows have no tests");
+    add(report.n_skipped, "file is no flow", "files are no flows");
     let flows = report.suites.len();
     let s = if flows == 1 { "" } else { "s" };
     format!("{flows} flow{s}: {}\n", counts.join(", "))
