@@ -13,7 +13,7 @@ use super::server;
 use super::server::HttpArgs;
 use super::server::StartArgs;
 
-/// Checks a component server against the protocol and says what it fails
+/// Checks a component server, or a runtime, against the protocol and says what it fails
 ///
 /// Needs no config. Each requirement has a name, a place where it is written, and one check. A server that offers the components
 /// `/conformance/echo`, `/conformance/blob`, `/conformance/sleep` and `/conformance/fail` is tested whole, another as far as possible.

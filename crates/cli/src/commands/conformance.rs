@@ -6,11 +6,13 @@ mod show;
 
 use stepflow_conformance::Finding;
 use stepflow_conformance::Options;
+use stepflow_conformance::Requirement;
 use stepflow_conformance::Target;
 use stepflow_conformance::Way;
 use stepflow_conformance::requirements;
 use stepflow_conformance::runtimes;
 use stepflow_conformance::suite;
+use stepflow_flow::document::nearest;
 use stepflow_rpc::transport::child;
 use stepflow_rpc::transport::child::Guard;
 use stepflow_rpc::transport::http::client::header;
@@ -30,17 +32,17 @@ pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, C
         true => requirements::of_runtimes(),
         false => requirements::of_servers(),
     };
+    if let Some(unknown) = unknown_name(required, &args.only) {
+        return Err(unknown);
+    }
     let all = suite::select(required, &args.only, None);
     if args.list {
+        if args.format == SuiteFormat::Junit {
+            let error = CliError::usage("a list of requirements is no report for build servers");
+            return Err(error.hint("--list goes with --format pretty or json"));
+        }
         output::print(&show::list(&all, args.format))?;
         return Ok(Exit::Success);
-    }
-    if all.is_empty() {
-        let error = CliError::usage(format!(
-            "no requirement has a name that begins with {}",
-            args.only.join(" or ")
-        ));
-        return Err(error.hint("stepflow conformance --list shows them all"));
     }
     let secrets = &context.screen.secrets;
     let mut shown = show::Table::default();
@@ -78,6 +80,21 @@ pub async fn conformance(args: Conformance, context: &Context) -> Result<Exit, C
     Ok(match report.counts().failed {
         0 => Exit::Success,
         _ => Exit::Failed,
+    })
+}
+
+/// A name that chooses nothing is a mistake, also beside others that do.
+fn unknown_name(required: &'static [Requirement], only: &[String]) -> Option<CliError> {
+    let chooses =
+        |name: &String| !suite::select(required, std::slice::from_ref(name), None).is_empty();
+    let unknown = only.iter().find(|name| !chooses(name))?;
+    let error = CliError::usage(format!(
+        "no requirement has a name that begins with {unknown:?}"
+    ));
+    let known = required.iter().flat_map(|it| [it.group(), &*it.id]);
+    Some(match nearest(unknown, known) {
+        Some(near) => error.hint(format!("did you mean {near:?}?")),
+        None => error.hint("stepflow conformance --list shows them all"),
     })
 }
 

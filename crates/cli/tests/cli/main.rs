@@ -5,6 +5,7 @@
 
 mod batches;
 mod configs;
+mod conformance;
 mod exit_codes;
 mod flow_tests;
 mod inputs;
