@@ -12,11 +12,9 @@ mod random;
 mod start;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::error::FlowError;
 use stepflow_flow::outcome::Outcome;
@@ -33,6 +31,7 @@ pub(crate) use self::start::{resume, start};
 use crate::clock::Clock;
 use crate::component::{Completion, Failure, Invocation, Trace};
 use crate::engine::Engine;
+use crate::flight::Flight;
 use crate::outer::Outer;
 use crate::retry::Delay;
 use crate::run::{Control, FailedStep, Finished, Run, RunError, RunHandle};
@@ -66,7 +65,7 @@ struct Driver {
     waits: Vec<(StepIdx, Duration)>,
     failures: Failures,
     /// Attempts and waits that are going on.
-    flight: FuturesUnordered<Work>,
+    flight: Flight<Work>,
     n_attempts_in_flight: usize,
     /// Whether there was no slot left when it was last decided what to do.
     was_full: bool,
@@ -107,7 +106,7 @@ impl Driver {
             attempts: Vec::new(),
             waits: Vec::new(),
             failures: Failures::default(),
-            flight: FuturesUnordered::new(),
+            flight: Flight::default(),
             n_attempts_in_flight: 0,
             was_full: false,
             unstored: None,
@@ -216,7 +215,9 @@ impl Driver {
         let wait = delay.length(self.random.fraction());
         self.failures
             .retried(&self.identity.run_id, &self.scheduler, step, delay, wait);
-        self.flight.push(Work::wait(step, wait));
+        if let Poll::Ready(done) = self.flight.launch(Work::wait(step, wait)) {
+            self.done.push(done);
+        }
         self.waits.push((step, wait));
     }
 
@@ -241,9 +242,9 @@ impl Driver {
             if let Some(error) = self.control.ended(context.waker()) {
                 return Poll::Ready(Ok(Turn::Ended(error.clone())));
             }
-            self.launch(context);
+            self.launch();
             while self.done.len() < BATCH
-                && let Poll::Ready(Some(done)) = self.flight.poll_next_unpin(context)
+                && let Poll::Ready(Some(done)) = self.flight.poll_ended(context)
             {
                 self.n_attempts_in_flight -= usize::from(matches!(done, Done::Attempt { .. }));
                 self.done.push(done);
@@ -266,15 +267,12 @@ impl Driver {
     }
 
     /// Makes the attempts that are due; those that end at once never enter the queue.
-    fn launch(&mut self, context: &mut Context<'_>) {
+    fn launch(&mut self) {
         for attempt in std::mem::take(&mut self.attempts) {
-            let mut work = self.work(attempt);
-            match Future::poll(std::pin::Pin::new(&mut work), context) {
+            let work = self.work(attempt);
+            match self.flight.launch(work) {
                 Poll::Ready(done) => self.done.push(done),
-                Poll::Pending => {
-                    self.n_attempts_in_flight += 1;
-                    self.flight.push(work);
-                }
+                Poll::Pending => self.n_attempts_in_flight += 1,
             }
         }
     }
@@ -359,7 +357,7 @@ impl Driver {
 
     /// Drops all work, which cancels it.
     fn stop(&mut self) {
-        self.flight.clear();
+        self.flight = Flight::default();
         self.attempts.clear();
         self.done.clear();
         self.n_attempts_in_flight = 0;

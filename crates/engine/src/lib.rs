@@ -11,6 +11,7 @@
 //! - [`Components`], [`Invocation`], [`Completion`], [`Failure`]: the port to components.
 //! - [`scheduler`]: plan and journal entries in, actions out; no clock, no IO, no chance.
 //! - `driver`: one loop per run; records what the scheduler decides, makes attempts, waits.
+//! - [`Flight`]: futures that go on at once.
 //! - [`retry`]: budgets and backoff.
 //! - [`event`]: what a subscriber of a run reads.
 //!
@@ -28,6 +29,7 @@ mod driver;
 mod engine;
 pub mod event;
 mod family;
+mod flight;
 mod outer;
 mod plans;
 pub mod retry;
@@ -39,6 +41,7 @@ pub use clock::{Clock, Held, Timer};
 pub use component::{Class, Completion, Components, Failure, Invocation, Trace};
 pub use engine::{Engine, Limits, Options, Request, StartError, Subject};
 pub use event::{Event, Events};
+pub use flight::Flight;
 pub use outer::{Lent, Outer};
 pub use plans::PlanError;
 pub use run::{FailedStep, Finished, Run, RunError, RunHandle};

@@ -4,10 +4,9 @@
 use std::pin::Pin;
 use std::task::Poll;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde_json::value::RawValue;
 use stepflow_engine::Ended;
+use stepflow_engine::Flight;
 use stepflow_engine::Invocation;
 use stepflow_engine::RunError;
 use stepflow_engine::SubFlow;
@@ -32,7 +31,7 @@ pub async fn fan_out(
     at_once: usize,
     mut on_end: impl FnMut(u64, Outcome),
 ) -> Result<(), FlowError> {
-    let mut flight = FuturesUnordered::new();
+    let mut flight = Flight::default();
     loop {
         while (flight.is_empty() || flight.len() < at_once && call.has_room())
             && let Some((place, input)) = inputs.next()
@@ -40,19 +39,13 @@ pub async fn fan_out(
             match start(call, flow, &format!("{prefix}{place}"), input)? {
                 Started::Misfit(outcome) => on_end(place, outcome),
                 Started::Run(run) => {
-                    let mut item = Item { place, run };
-                    // What ends at once never enters the queue.
-                    let first = std::future::poll_fn(|context| {
-                        Poll::Ready(Pin::new(&mut item).poll(context))
-                    });
-                    match first.await {
-                        Poll::Pending => flight.push(item),
-                        Poll::Ready((place, ended)) => on_end(place, outcome(ended)?),
+                    if let Poll::Ready((place, ended)) = flight.launch(Item { place, run }) {
+                        on_end(place, outcome(ended)?);
                     }
                 }
             }
         }
-        match flight.next().await {
+        match std::future::poll_fn(|context| flight.poll_ended(context)).await {
             Some((place, ended)) => on_end(place, outcome(ended)?),
             None => return Ok(()),
         }

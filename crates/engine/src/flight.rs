@@ -1,0 +1,175 @@
+//! Futures that go on at once. Owns who of them is polled: those that were woken, each once in a turn. Knows nothing of what they do.
+//!
+//! `FuturesUnordered` wakes its owner whenever it has polled all that it holds. In a run of one step after the other that would be
+//! one needless turn for each step, and a system call, because another thread is woken to share the work that there is none of.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// Futures that go on at once, until each has ended or all are dropped.
+///
+/// ```
+/// # use std::future::{Ready, ready};
+/// # use std::task::Poll;
+/// # use stepflow_engine::Flight;
+/// let mut flight: Flight<Ready<u32>> = Flight::default();
+/// assert_eq!(flight.launch(ready(7)), Poll::Ready(7));
+/// assert!(flight.is_empty());
+/// ```
+pub struct Flight<F> {
+    seats: Vec<Seat<F>>,
+    /// The seats that nobody has.
+    free: Vec<usize>,
+    /// Who was woken, and has yet to be polled in this turn.
+    turn: VecDeque<usize>,
+    woken: Arc<Woken>,
+}
+
+/// A place for one future after the other.
+struct Seat<F> {
+    future: Option<F>,
+    bell: Arc<Bell>,
+    /// The same bell, as futures know it.
+    waker: Waker,
+}
+
+/// Wakes who has a seat. One that had it before may ring too, which costs a poll.
+struct Bell {
+    seat: usize,
+    is_ringing: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+/// Who was woken since the last turn began, and who is told.
+#[derive(Default)]
+struct Woken {
+    seats: Mutex<VecDeque<usize>>,
+    owner: AtomicWaker,
+}
+
+impl<F: Future + Unpin> Flight<F> {
+    /// How many futures go on.
+    pub fn len(&self) -> usize {
+        self.seats.len() - self.free.len()
+    }
+
+    /// Whether no future goes on.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Polls a future, and keeps it if that did not end it.
+    pub fn launch(&mut self, future: F) -> Poll<F::Output> {
+        let seat = self.free.pop().unwrap_or_else(|| self.add_seat());
+        self.seats[seat].future = Some(future);
+        self.poll_seat(seat)
+    }
+
+    /// The output of one that has ended; `None` when no future goes on. Until then the owner is woken when one is.
+    pub fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        self.woken.owner.register(context.waker());
+        if let Some(output) = self.go_through_turn() {
+            return Poll::Ready(Some(output));
+        }
+        // Once: who wakes itself while it is polled comes again when others have had their turn.
+        std::mem::swap(&mut self.turn, &mut *self.woken.lock());
+        if let Some(output) = self.go_through_turn() {
+            return Poll::Ready(Some(output));
+        }
+        match self.is_empty() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    }
+
+    fn go_through_turn(&mut self) -> Option<F::Output> {
+        while let Some(seat) = self.turn.pop_front() {
+            if let Poll::Ready(output) = self.poll_seat(seat) {
+                return Some(output);
+            }
+        }
+        None
+    }
+
+    fn add_seat(&mut self) -> usize {
+        let seat = self.seats.len();
+        let bell = Arc::new(Bell {
+            seat,
+            is_ringing: AtomicBool::new(false),
+            woken: Arc::clone(&self.woken),
+        });
+        self.seats.push(Seat {
+            future: None,
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
+        });
+        seat
+    }
+
+    fn poll_seat(&mut self, seat: usize) -> Poll<F::Output> {
+        let Seat {
+            future,
+            bell,
+            waker,
+        } = &mut self.seats[seat];
+        bell.is_ringing.store(false, Ordering::Release);
+        let Some(polled) = future else {
+            return Poll::Pending;
+        };
+        let result = Pin::new(polled).poll(&mut Context::from_waker(waker));
+        if result.is_ready() {
+            *future = None;
+            self.free.push(seat);
+        }
+        result
+    }
+}
+
+impl Woken {
+    /// Nothing under this lock can panic half-way.
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<usize>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_ringing.swap(true, Ordering::AcqRel) {
+            self.woken.lock().push_back(self.seat);
+            self.woken.owner.wake();
+        }
+    }
+}
+
+impl<F> Default for Flight<F> {
+    fn default() -> Flight<F> {
+        Flight {
+            seats: Vec::new(),
+            free: Vec::new(),
+            turn: VecDeque::new(),
+            woken: Arc::default(),
+        }
+    }
+}
+
+impl<F> fmt::Debug for Flight<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n_futures = self.seats.len() - self.free.len();
+        f.debug_struct("Flight")
+            .field("n_futures", &n_futures)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
