@@ -1,3 +1,5 @@
+//! Tests of who is polled and who is told, with futures that end when a test says so.
+
 use std::sync::atomic::AtomicUsize;
 
 use proptest::prelude::*;
