@@ -67,26 +67,20 @@ fn main() -> ExitCode {
 fn start(cli: Cli, screen: &Screen) -> Result<Exit, CliError> {
     let environment = Environment::capture()?;
     logs::start(&cli.global, commands::shown_unasked(&cli.command), screen)?;
+    let signals = Signals::listen(screen)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             CliError::internal("the async runtime could not be started").because(error)
         })?;
-    let exit = runtime.block_on(async {
-        let signals = Signals::listen(screen)?;
-        let context = Context {
-            screen: screen.clone(),
-            environment,
-            signals: signals.clone(),
-        };
-        tokio::select! {
-            exit = commands::execute(cli.command, &context) => exit,
-            signal = signals.second() => Ok(Exit::Signal(signal)),
-        }
-    });
-    // A thread may wait for stdin for ever. Children that are left (after a second signal) die with their handles, and
-    // their groups by the guard.
+    let context = Context {
+        screen: screen.clone(),
+        environment,
+        signals,
+    };
+    let exit = runtime.block_on(commands::execute(cli.command, &context));
+    // A thread may wait for stdin for ever.
     runtime.shutdown_background();
     exit
 }

@@ -1,16 +1,14 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second for an end at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second
+//! ends the program at once, whatever its other threads are in.
 
-use std::time::Duration;
-
+use tokio::runtime;
+use tokio::signal::unix;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::watch;
 
 use crate::report::CliError;
 use crate::screen::Screen;
-
-/// How long the program may take to end by itself after the second signal.
-const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// A signal that ends the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,79 +37,74 @@ impl Signal {
     }
 }
 
-/// The signals that came so far.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    first: Option<Signal>,
-    second: Option<Signal>,
-}
-
-/// Waits for signals. Clones see the same ones.
+/// Waits for the first signal. Clones see the same one.
 #[derive(Clone, Debug)]
 pub struct Signals {
-    seen: watch::Receiver<Seen>,
+    first: watch::Receiver<Option<Signal>>,
 }
 
 impl Signals {
-    /// Takes the signals over from the system's defaults. Must be called inside the async runtime.
+    /// Takes the signals over from the system's defaults.
     pub fn listen(screen: &Screen) -> Result<Signals, CliError> {
         let cannot = |error| CliError::internal("signals cannot be listened to").because(error);
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-        let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
-        let (publish, seen) = watch::channel(Seen::default());
+        // A thread for signals alone: all others may be in a write that nobody reads.
+        let runtime = runtime::Builder::new_current_thread().enable_io().build();
+        let runtime = runtime.map_err(cannot)?;
+        let within = runtime.enter();
+        let mut source = Source {
+            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
+            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
+            hang_up: signal(SignalKind::hangup()).map_err(cannot)?,
+        };
+        drop(within);
+        let (publish, first) = watch::channel(None);
         let screen = screen.clone();
-        tokio::spawn(async move {
-            loop {
-                let signal = tokio::select! {
-                    Some(()) = interrupt.recv() => Signal::Interrupt,
-                    Some(()) = terminate.recv() => Signal::Terminate,
-                    Some(()) = hang_up.recv() => Signal::Terminate,
-                    else => return,
-                };
-                let is_first = publish.borrow().first.is_none();
-                publish.send_modify(|seen| match seen.first {
-                    None => seen.first = Some(signal),
-                    Some(_) => seen.second = Some(signal),
-                });
-                if is_first {
-                    // Heard first, told after: nobody may be reading stderr any more.
-                    let screen = screen.clone();
-                    let text = format!("{}: stopping; once more to stop at once", signal.name());
-                    std::thread::spawn(move || screen.tell(&text));
-                }
-                if publish.borrow().second.is_some() {
-                    tokio::time::sleep(AT_ONCE).await;
-                    // The program is stuck in a read or a write that nobody answers. Children are ended by the guard.
-                    std::process::exit(i32::from(signal.exit_code()));
-                }
-            }
-        });
-        Ok(Signals { seen })
+        let hear = move || {
+            let first = runtime.block_on(source.next());
+            publish.send_replace(Some(first));
+            // Heard first, told after and elsewhere: nobody may be reading stderr any more.
+            let text = format!("{}: stopping; once more to stop at once", first.name());
+            std::thread::spawn(move || screen.tell(&text));
+            let second = runtime.block_on(source.next());
+            // Nothing is waited for, which may be what does not end. Children are ended by the guard.
+            std::process::exit(i32::from(second.exit_code()));
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned());
+        thread.spawn(hear).map_err(cannot)?;
+        Ok(Signals { first })
     }
 
     /// The first signal, if it has come.
     pub fn seen(&self) -> Option<Signal> {
-        self.seen.borrow().first
+        *self.first.borrow()
     }
 
     /// The first signal; waits for it.
     pub async fn first(&self) -> Signal {
-        self.wait(|seen| seen.first).await
-    }
-
-    /// The second signal; waits for it.
-    pub async fn second(&self) -> Signal {
-        self.wait(|seen| seen.second).await
-    }
-
-    async fn wait(&self, which: impl Fn(&Seen) -> Option<Signal>) -> Signal {
-        let mut seen = self.seen.clone();
-        let found = seen.wait_for(|seen| which(seen).is_some()).await;
-        match found.ok().and_then(|seen| which(&seen)) {
+        let mut first = self.first.clone();
+        let found = first.wait_for(Option::is_some).await;
+        match found.ok().and_then(|first| *first) {
             Some(signal) => signal,
-            // The listener ends with the runtime only; there will be no signal.
+            // The listener ends with the program only; there will be no signal.
             None => std::future::pending().await,
+        }
+    }
+}
+
+/// Where signals come from.
+struct Source {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl Source {
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => Signal::Interrupt,
+            Some(()) = self.terminate.recv() => Signal::Terminate,
+            Some(()) = self.hang_up.recv() => Signal::Terminate,
+            else => std::future::pending().await,
         }
     }
 }

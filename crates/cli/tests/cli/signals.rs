@@ -4,9 +4,15 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::process::Child;
 
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use rustix::process::Pid;
+use rustix::process::PidfdFlags;
 use rustix::process::Signal;
 use rustix::process::kill_process;
+use rustix::process::pidfd_open;
 use rustix::process::test_kill_process;
 
 use crate::support::SERVER;
@@ -19,18 +25,23 @@ fn hanging(sandbox: &Sandbox) -> (Child, Pid, BufReader<std::process::ChildStder
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let server = server_in(&mut stderr);
+    (child, server, stderr)
+}
+
+/// Reads up to where the server names its process.
+fn server_in(stderr: &mut impl BufRead) -> Pid {
     let mut line = String::new();
-    let pid = loop {
+    loop {
         line.clear();
         assert!(
             stderr.read_line(&mut line).unwrap() > 0,
             "the program ended early"
         );
         if let Some((_, pid)) = line.split_once("hanging ") {
-            break pid.trim().parse().unwrap();
+            return Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
         }
-    };
-    (child, Pid::from_raw(pid).unwrap(), stderr)
+    }
 }
 
 fn send(child: &Child, signal: Signal) {
@@ -73,6 +84,39 @@ fn the_second_does_not_wait_for_a_server_that_will_not_end() {
     }
     send(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn the_second_ends_a_program_whose_threads_are_all_stuck() {
+    let sandbox = Sandbox::with_server();
+    // Floods stderr, and ends by nothing but SIGKILL.
+    let flooding = SERVER.replace(
+        "echo \"hanging $$\" >&2",
+        "trap '' TERM PIPE; while true; do echo \"hanging $$\" >&2; done",
+    );
+    sandbox.write_program("server.sh", &flooding);
+    let (stderr, writer) = std::io::pipe().unwrap();
+    let mut command = sandbox.command(&["-v", "call", "/sh/hang", "1"]);
+    command.env("TOKIO_WORKER_THREADS", "1");
+    let mut child = command.stderr(writer.try_clone().unwrap()).spawn().unwrap();
+    let server = server_in(&mut BufReader::new(&stderr));
+    let server = pidfd_open(server, PidfdFlags::empty()).unwrap();
+    // Nobody reads any more: once the pipe is full, the only worker is stuck in the write of a log line.
+    let at_once = Timespec::default();
+    while poll(&mut [PollFd::new(&writer, PollFlags::OUT)], Some(&at_once)).unwrap() > 0 {
+        std::thread::yield_now();
+    }
+    // Two that come together may be taken for one.
+    let status = loop {
+        send(&child, Signal::INT);
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
+    // Readable when the process has ended.
+    poll(&mut [PollFd::new(&server, PollFlags::IN)], None).unwrap();
 }
 
 #[test]
