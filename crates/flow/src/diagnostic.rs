@@ -3,6 +3,7 @@
 //! Owns the table of diagnostic codes and the collection of what was found. Must not know how it is
 //! shown: the one-line form here is for logs and tests, snippets and colours are the command line's.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -239,7 +240,7 @@ impl Diagnostics {
         self.found.push(Diagnostic {
             code,
             severity,
-            message: message.into(),
+            message: without_middle(message.into()),
             location,
             step,
             text,
@@ -268,10 +269,29 @@ impl Diagnostics {
         self.found.is_empty()
     }
 
-    /// Puts what was found into the order of the text.
+    /// Puts what was found into the order of the text. One mistake that several steps share by an anchor is told once.
     pub fn sort(&mut self) {
         self.found.sort_by_key(|found| found.location.span.start());
+        let mut told = HashSet::new();
+        self.found
+            .retain(|found| told.insert((found.code, found.location.span, found.message.clone())));
+        let errors = self.found.iter();
+        self.n_errors = errors
+            .filter(|found| found.severity == Severity::Error)
+            .count();
     }
+}
+
+/// A message that quotes much of the document loses its middle: who reads it is shown the place anyway.
+fn without_middle(message: String) -> String {
+    const HEAD: usize = 300;
+    const TAIL: usize = 100;
+    if message.len() <= HEAD + TAIL {
+        return message;
+    }
+    let head = &message[..message.floor_char_boundary(HEAD)];
+    let tail = &message[message.ceil_char_boundary(message.len() - TAIL)..];
+    format!("{head}…{tail}")
 }
 
 impl<'a> IntoIterator for &'a Diagnostics {

@@ -15,11 +15,13 @@ mod scalar;
 pub mod shape;
 mod shared;
 mod similar;
+mod within;
 
 pub use fields::Fields;
-pub(crate) use fields::spells;
+pub(crate) use fields::{older_boolean, spells};
 pub use read::read;
 pub use similar::nearest;
+pub(crate) use within::place_below;
 
 /// How deep lists and objects may nest.
 pub const MAX_DEPTH: usize = crate::blob::MAX_DEPTH;
@@ -63,7 +65,10 @@ impl Source {
     pub fn line_column(&self, byte: usize) -> (usize, usize) {
         let byte = self.text.floor_char_boundary(byte);
         let line = self.line_starts.partition_point(|start| *start <= byte);
-        let column = self.text[self.line_starts[line - 1]..byte].chars().count() + 1;
+        let before = &self.text[self.line_starts[line - 1]..byte];
+        // No editor counts the mark of the byte order that a text may begin with.
+        let is_marked = line == 1 && before.starts_with('\u{feff}');
+        let column = before.chars().count() + 1 - usize::from(is_marked);
         (line, column)
     }
 

@@ -16,7 +16,7 @@ mod shapes;
 mod template;
 
 pub use parse::parse;
-pub(crate) use parse::parse_condition;
+pub(crate) use parse::{action_hint, parse_condition};
 pub use print::print;
 pub use shapes::{EXPRESSION, NO_DOLLAR};
 
@@ -52,6 +52,8 @@ pub struct Reference<R> {
     pub path: Path,
     /// Where the reference stands in the flow.
     pub span: Span,
+    /// Where its path stands, if it has a place of its own.
+    pub path_span: Span,
 }
 
 /// Where a [`Reference`] takes its value from.
@@ -236,6 +238,7 @@ impl<R> Reference<R> {
             target,
             path: self.path.clone(),
             span: self.span,
+            path_span: self.path_span,
         })
     }
 }

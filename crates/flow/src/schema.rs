@@ -129,6 +129,9 @@ impl Schema {
     }
 }
 
+const NEVER_FETCHED: &str =
+    "schemas are never fetched: put it under `$defs` and refer to `#/$defs/name`";
+
 /// Schemas come with the flow; nothing is fetched while one is compiled.
 struct NeverFetch;
 
@@ -137,7 +140,7 @@ impl jsonschema::Retrieve for NeverFetch {
         &self,
         _: &jsonschema::Uri<String>,
     ) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err("schemas are never fetched; put it under `$defs` and refer to `#/$defs/name`".into())
+        Err(NEVER_FETCHED.into())
     }
 }
 
@@ -148,6 +151,7 @@ fn schema_error(error: &jsonschema::ValidationError<'_>) -> SchemaError {
             "{} is no type; it is one of array, boolean, integer, null, number, object and string",
             error.instance()
         ),
+        ValidationErrorKind::Referencing(_) => unresolved(error),
         ValidationErrorKind::Format { .. } if pointer.ends_with("/pattern") => {
             format!("{} is no regular expression", error.instance())
         }
@@ -156,6 +160,19 @@ fn schema_error(error: &jsonschema::ValidationError<'_>) -> SchemaError {
     SchemaError {
         message: shortened(&message, Schema::LONGEST_MESSAGE),
         pointer,
+    }
+}
+
+/// A reference that leads nowhere. Only the text of the error names what it led to.
+fn unresolved(error: &jsonschema::ValidationError<'_>) -> String {
+    let message = error.to_string();
+    let named = message.split('\'').nth(1).unwrap_or_default();
+    if message.contains(NEVER_FETCHED) {
+        format!("it refers to {named}; {NEVER_FETCHED}")
+    } else if named.starts_with('/') {
+        format!("it refers to #{named}, which does not exist")
+    } else {
+        message
     }
 }
 

@@ -43,6 +43,7 @@ fn reference(target: Target<StepName>, path: Path) -> Reference<StepName> {
         target,
         path,
         span: Span::default(),
+        path_span: Span::default(),
     }
 }
 

@@ -54,18 +54,30 @@ fn tell(all: &[Found], context: &Context) -> Exit {
     let screen = &context.screen;
     let shown = all.iter().filter(|found| !found.diagnostics.is_empty());
     let shown: Vec<_> = shown.map(report::diagnostics::render).collect();
-    let names: Vec<_> = all.iter().map(|found| &**found.source.name()).collect();
-    let names = names.join(" and ");
-    let count = report::diagnostics::count(all);
+    let end = summary(all);
     if exit(all) != Exit::Success {
-        let end = report::headline("error", &format!("{names}: {count}"));
+        let end = report::headline("error", &end);
         screen.say(&format!("{}\n{end}", shown.join("\n")));
         return Exit::Refused;
     }
     if shown.is_empty() {
-        screen.tell(&format!("{names}: no problems"));
+        screen.tell(&end);
     } else {
-        screen.tell(&format!("{}\n{names}: {count}", shown.join("\n")));
+        screen.tell(&format!("{}\n{end}", shown.join("\n")));
     }
     Exit::Success
+}
+
+/// How many problems each file has; a file without any is named only where none has any.
+fn summary(all: &[Found]) -> String {
+    let count = |found: &Found| {
+        let count = report::diagnostics::count(std::slice::from_ref(found));
+        (!count.is_empty()).then(|| format!("{}: {count}", found.source.name()))
+    };
+    let counts: Vec<_> = all.iter().filter_map(count).collect();
+    if !counts.is_empty() {
+        return counts.join("; ");
+    }
+    let names: Vec<_> = all.iter().map(|found| &**found.source.name()).collect();
+    format!("{}: no problems", names.join(" and "))
 }

@@ -3,6 +3,7 @@
 use annotate_snippets::AnnotationKind;
 use annotate_snippets::Group;
 use annotate_snippets::Level;
+use annotate_snippets::Origin;
 use annotate_snippets::Renderer;
 use annotate_snippets::Snippet;
 use stepflow_flow::diagnostic::Diagnostic;
@@ -65,9 +66,17 @@ fn render_one(renderer: &Renderer, source: &Source, diagnostic: &Diagnostic) -> 
     let window = Window::around(source, diagnostic);
     let snippet = Snippet::source(window.text)
         .line_start(window.first_line)
-        .path(&*diagnostic.location.source)
         .annotation(AnnotationKind::Primary.span(window.start..window.end));
-    let mut groups = vec![title.element(snippet)];
+    let location = &diagnostic.location;
+    let mut groups = if window.is_cut {
+        // The renderer would count the column from where the window begins.
+        let place = Origin::path(&*location.source)
+            .line(location.line)
+            .char_column(location.column);
+        vec![title.element(place).element(snippet)]
+    } else {
+        vec![title.element(snippet.path(&*location.source))]
+    };
     if let Some(hint) = &diagnostic.hint {
         groups.push(Group::with_title(
             Level::HELP.with_name("hint").secondary_title(hint),
@@ -82,6 +91,8 @@ struct Window<'s> {
     first_line: usize,
     start: usize,
     end: usize,
+    /// Whether the first line has lost its beginning.
+    is_cut: bool,
 }
 
 impl<'s> Window<'s> {
@@ -90,7 +101,12 @@ impl<'s> Window<'s> {
         let span = diagnostic.location.span;
         let at = whole.floor_char_boundary(span.start().min(whole.len()));
         let start_of_line = whole[..at].rfind('\n').map_or(0, |found| found + 1);
-        let beginning = start_of_line.max(at.saturating_sub(LONGEST_LINE));
+        // The mark of the byte order is in no column.
+        let first = match whole.strip_prefix('\u{feff}') {
+            Some(rest) if start_of_line == 0 => whole.len() - rest.len(),
+            _ => start_of_line,
+        };
+        let beginning = first.max(at.saturating_sub(LONGEST_LINE));
         let beginning = whole.ceil_char_boundary(beginning).min(at);
         let mut lines = whole[at..]
             .char_indices()
@@ -108,6 +124,7 @@ impl<'s> Window<'s> {
             first_line: diagnostic.location.line,
             start: at - beginning,
             end: at - beginning + span_text.len(),
+            is_cut: beginning > first,
         }
     }
 }

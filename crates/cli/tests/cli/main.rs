@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic of a test is its report")]
 
+mod bad_flows;
 mod batches;
 mod configs;
 mod conformance;

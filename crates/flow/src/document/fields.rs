@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Kind, Node, Object, Span, nearest, shape};
+use super::{Kind, Node, Object, Span, Style, nearest, shape};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::duration;
 
@@ -61,6 +61,16 @@ impl<'n> Fields<'n> {
         what: &'n str,
         diagnostics: &mut Diagnostics,
     ) -> Option<Fields<'n>> {
+        Fields::read_with_hint(node, what, "write it as keys and values", diagnostics)
+    }
+
+    /// The same with another way forward for what is no object.
+    pub(crate) fn read_with_hint(
+        node: &'n Node,
+        what: &'n str,
+        hint: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Fields<'n>> {
         let Kind::Object(object) = &node.kind else {
             diagnostics
                 .error(
@@ -68,7 +78,7 @@ impl<'n> Fields<'n> {
                     node.span,
                     format!("{what} must be an object, and this is {}", node.type_name()),
                 )
-                .hint("write it as keys and values");
+                .hint(hint);
             return None;
         };
         Some(Fields {
@@ -155,8 +165,15 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// Where a key stands, if the object has it.
+    pub(crate) fn key_span(&self, key: &str) -> Option<Span> {
+        let mut entries = self.object.iter();
+        let (_, entry) = entries.find(|(name, _)| spells(name, key))?;
+        Some(entry.key_span)
+    }
+
     /// A missing key with a near miss beside it is one mistake, reported as the unknown key.
-    fn has_misspelled(&self, key: &'static str) -> bool {
+    pub(crate) fn has_misspelled(&self, key: &'static str) -> bool {
         self.object
             .iter()
             .any(|(name, _)| !spells(name, key) && nearest(name, [key]).is_some())
@@ -191,8 +208,12 @@ impl<'n> Fields<'n> {
         if let Kind::Bool(value) = node.kind {
             return Some(value);
         }
-        wrong_type(key, "true or false", node, diagnostics)
-            .hint("write true or false, without quotes");
+        let hint = match older_boolean(node) {
+            Some((word, meant)) => format!("`{word}` is text in YAML 1.2; write {meant}"),
+            None if node.as_str().is_some() => "write true or false, without quotes".to_owned(),
+            None => "write true or false".to_owned(),
+        };
+        wrong_type(key, "true or false", node, diagnostics).hint(hint);
         None
     }
 
@@ -374,6 +395,18 @@ impl<'n> Fields<'n> {
         diagnostics
             .error(Code::UnknownKey, span, message)
             .hint(hint);
+    }
+}
+
+/// A word that YAML once took for a boolean, written without quotes, and the boolean it stood for.
+pub(crate) fn older_boolean(node: &Node) -> Option<(&str, bool)> {
+    let Kind::String(word, Style::Plain) = &node.kind else {
+        return None;
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "yes" | "y" | "on" => Some((word, true)),
+        "no" | "n" | "off" => Some((word, false)),
+        _ => None,
     }
 }
 

@@ -84,7 +84,8 @@ enum Content {
     Object {
         entries: IndexMap<Arc<str>, Entry>,
         key: Option<Key>,
-        merged: Vec<Node>,
+        /// What `<<` names, and where `<<` stands.
+        merged: Vec<(Node, Span)>,
     },
 }
 
@@ -151,11 +152,7 @@ impl<'d> Tree<'d> {
             return;
         }
         let message = error.info();
-        let hint = if message.contains("tab") {
-            "YAML is indented with spaces"
-        } else {
-            "the text must be YAML 1.2 or JSON; look at the indentation and quotes before this place"
-        };
+        let hint = syntax_hint(&message, source.text(), start);
         self.diagnostics
             .error(Code::Syntax, span, message)
             .hint(hint);
@@ -417,18 +414,20 @@ impl<'d> Tree<'d> {
         self.node(node, open.size, None)
     }
 
-    fn merge(&mut self, object: &mut IndexMap<Arc<str>, Entry>, merged: Vec<Node>) {
-        for source in merged {
+    fn merge(&mut self, object: &mut IndexMap<Arc<str>, Entry>, merged: Vec<(Node, Span)>) {
+        for (source, key_span) in merged {
             let sources = match source.kind {
                 Kind::List(items) => items.into_vec(),
                 _ => vec![source],
             };
             for source in sources {
                 let Kind::Object(entries) = source.kind else {
+                    let message =
+                        format!("`<<` merges objects, and this holds {}", source.type_name());
                     self.diagnostics
-                        .error(Code::Alias, source.span, "`<<` merges objects, and this is none")
+                        .error(Code::Alias, key_span, message)
                         .hint("write `<<: *anchor` or `<<: [*one, *two]`, or quote \"<<\" to use it as a key");
-                    continue;
+                    break;
                 };
                 for (key, entry) in entries.0 {
                     object.entry(key).or_insert(entry);
@@ -504,7 +503,7 @@ impl<'d> Tree<'d> {
         };
         match taken.role {
             Role::Refused => {}
-            Role::Merge => merged.push(node),
+            Role::Merge => merged.push((node, taken.span)),
             Role::Plain => insert(self.diagnostics, entries, taken, node),
         }
         Ok(())
@@ -515,6 +514,22 @@ const SCALAR_SIZE: Size = Size {
     weight: NODE_WEIGHT,
     height: 0,
 };
+
+/// What is probably wrong, by what the parser says and what stands there.
+fn syntax_hint(message: &str, text: &str, start: usize) -> &'static str {
+    let is_conflict = |line: &str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+    if text.lines().any(is_conflict) {
+        "a merge has left its marks: choose one side, and remove the lines <<<<<<<, ======= and >>>>>>>"
+    } else if message.contains("tab") {
+        "YAML is indented with spaces"
+    } else if message.contains("mapping values are not allowed") && text[start..].starts_with(':') {
+        "text in which a colon is followed by a space must be in quotes"
+    } else if message.contains("illegal placement of ':'") {
+        "a comma, or the bracket that closes a list or an object, is missing before this place"
+    } else {
+        "the text must be YAML 1.2 or JSON; look at the indentation, quotes and brackets before this place"
+    }
+}
 
 fn is_unspecific(tag: &Tag) -> bool {
     tag.original() == "!"
@@ -546,7 +561,7 @@ fn read_key(diagnostics: &mut Diagnostics, span: Span, text: Option<(Arc<str>, R
                 span,
                 "a key must be a simple value, not a list or an object",
             )
-            .hint("quote it; if it is a placeholder such as {{name}}, quote the whole value");
+            .hint("quote it; a value from elsewhere is written `{ $template: \"{{ $input.name }}\" }`");
         return Key {
             text: Arc::from(""),
             span,

@@ -5,7 +5,7 @@
 
 use super::{Expression, Piece, Reference, StepName, Target, template};
 use crate::diagnostic::{Code, Diagnostics};
-use crate::document::{Kind, Node, Span};
+use crate::document::{Kind, Node, Span, older_boolean};
 use crate::path::Path;
 use crate::value::Kind as ValueKind;
 
@@ -48,9 +48,17 @@ pub(super) fn check_condition(
             node.span,
             format!("{what} always holds: it is {kind}, and only false and null do not hold"),
         )
-        .hint(meant(node).unwrap_or_else(|| {
-            "name what decides, such as `{ $input: flag }`, or write true or false".to_owned()
-        }));
+        .hint(decides(node));
+}
+
+/// What to write where a condition was meant.
+fn decides(node: &Node) -> String {
+    if let Some((word, is_true)) = older_boolean(node) {
+        return format!("`{word}` is text in YAML 1.2; write {is_true}");
+    }
+    meant(node).unwrap_or_else(|| {
+        "name what decides, such as `{ $input: flag }`, or write true or false".to_owned()
+    })
 }
 
 /// What was probably meant by a string.
@@ -61,12 +69,9 @@ fn meant(node: &Node) -> Option<String> {
     let bare = text.trim();
     if begins_as_reference(bare) {
         return Some(
-            match template::parse(&format!("{{{{ {bare} }}}}"), &mut nowhere()) {
-                Ok(pieces) => match pieces.as_slice() {
-                    [Piece::Reference(reference)] => format!("write `{}`", short(reference)),
-                    _ => fallback(),
-                },
-                Err(_) => fallback(),
+            match &*template::parse(&format!("{{{{ {bare} }}}}"), &mut nowhere()).pieces {
+                [Piece::Reference(reference)] => format!("write `{}`", short(reference)),
+                _ => fallback(),
             },
         );
     }

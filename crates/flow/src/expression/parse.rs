@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Expression, If, OnSkip, Reference, StepName, Target, lookalike, shapes, template};
 use crate::diagnostic::{Code, Diagnostics};
-use crate::document::{Fields, Kind, Node, Object, Span, nearest};
+use crate::document::{Fields, Kind, Node, Object, Span, nearest, spells};
 use crate::path::{Path, Segment};
 use crate::value::Value;
 
@@ -173,11 +173,22 @@ fn sibling_hint(known: &str) -> &'static str {
     }
 }
 
-fn reference(target: Target<StepName>, path: Path, span: Span) -> Option<Expression<StepName>> {
+/// A path and where it stands.
+struct Located {
+    path: Path,
+    span: Span,
+}
+
+fn reference(
+    target: Target<StepName>,
+    located: Located,
+    span: Span,
+) -> Option<Expression<StepName>> {
     Some(Expression::Reference(Box::new(Reference {
         target,
-        path,
+        path: located.path,
         span,
+        path_span: located.span,
     })))
 }
 
@@ -190,7 +201,7 @@ fn step(
     fields: &mut Fields<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expression<StepName>> {
-    let path = optional_path(fields, diagnostics);
+    let path = optional_path(fields, node.span, diagnostics);
     let on_skip = on_skip(fields, diagnostics);
     let step = step_name(node, "$step", diagnostics)?;
     reference(Target::Step { step, on_skip }, path?, node.span)
@@ -222,35 +233,38 @@ fn variable(
         .take_value("default")
         .map(|default| parse(default, diagnostics));
     let path = path(node, diagnostics)?;
-    variable_reference(&path, Path::root(), default, node.span, diagnostics)
+    let whole = Located {
+        path: Path::root(),
+        span: node.span,
+    };
+    variable_reference(&path, whole, default, diagnostics)
 }
 
 /// The first key of a variable's path is its name.
 fn variable_reference(
-    path: &Path,
-    below: Path,
+    variable: &Located,
+    below: Located,
     default: Option<Expression<StepName>>,
-    span: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expression<StepName>> {
-    let Some((Segment::Field(name), rest)) = path.segments().split_first() else {
+    let Some((Segment::Field(name), rest)) = variable.path.segments().split_first() else {
         diagnostics
             .error(
                 Code::BadPath,
-                span,
+                variable.span,
                 "a reference to a variable starts with its name",
             )
             .hint("write `$variable: name` or `$variable: \"$.name.field\"`");
         return None;
     };
-    let path = Path::new([rest, below.segments()].concat());
+    let path = Path::new([rest, below.path.segments()].concat());
     reference(
         Target::Variable {
             name: Arc::clone(name),
             default,
         },
-        path,
-        span,
+        Located { path, ..below },
+        variable.span,
     )
 }
 
@@ -260,7 +274,7 @@ fn from(
     fields: &mut Fields<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expression<StepName>> {
-    let path = optional_path(fields, diagnostics);
+    let path = optional_path(fields, node.span, diagnostics);
     let on_skip_node = fields.take("onSkip");
     let mut source = Fields::of(node, &shapes::SOURCE, diagnostics)?;
     let (step_node, workflow, variable) = (
@@ -269,6 +283,9 @@ fn from(
         source.take("variable"),
     );
     let default = source.take_value("default");
+    let is_misspelled = ["step", "workflow", "variable"]
+        .iter()
+        .any(|key| source.has_misspelled(key));
     source.finish(diagnostics);
     if let (Some(on_skip), None) = (on_skip_node, step_node) {
         diagnostics
@@ -293,8 +310,12 @@ fn from(
     match (step_node, workflow, variable) {
         (Some(step), None, None) => {
             let on_skip = on_skip_node.map_or(OnSkip::Skip, |node| read_on_skip(node, diagnostics));
-            let step = step_name(step, "step", diagnostics)?;
-            reference(Target::Step { step, on_skip }, path?, node.span)
+            let name = step_name(step, "step", diagnostics)?;
+            let target = Target::Step {
+                step: name,
+                on_skip,
+            };
+            reference(target, path?, step.span)
         }
         (None, Some(workflow), None) => {
             if workflow.as_str().map(|name| &**name) != Some("input") {
@@ -306,13 +327,14 @@ fn from(
                     )
                     .hint("write `$from: {workflow: input}`");
             }
-            reference(Target::Input, path?, node.span)
+            reference(Target::Input, path?, workflow.span)
         }
         (None, None, Some(variable)) => {
             let default = default.map(|default| parse(default, diagnostics));
             let name = self::path(variable, diagnostics)?;
-            variable_reference(&name, path?, default, node.span, diagnostics)
+            variable_reference(&name, path?, default, diagnostics)
         }
+        _ if is_misspelled => None,
         _ => {
             diagnostics
                 .error(Code::BadValue, node.span, "`$from` takes one of `step`, `workflow` and `variable`")
@@ -322,14 +344,22 @@ fn from(
     }
 }
 
-fn optional_path(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Path> {
+/// The path that stands beside a reference; without one all of what is referred to.
+fn optional_path(
+    fields: &mut Fields<'_>,
+    whole: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<Located> {
     match fields.take("path") {
         Some(node) => path(node, diagnostics),
-        None => Some(Path::root()),
+        None => Some(Located {
+            path: Path::root(),
+            span: whole,
+        }),
     }
 }
 
-fn path(node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
+fn path(node: &Node, diagnostics: &mut Diagnostics) -> Option<Located> {
     let text = match &node.kind {
         Kind::String(text, _) => text,
         _ => {
@@ -344,7 +374,10 @@ fn path(node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
         }
     };
     match Path::parse(text) {
-        Ok(path) => Some(path),
+        Ok(path) => Some(Located {
+            path,
+            span: node.span,
+        }),
         Err(error) => {
             diagnostics
                 .error(
@@ -369,11 +402,13 @@ fn on_skip(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> OnSkip<Ste
 }
 
 fn read_on_skip(node: &Node, diagnostics: &mut Diagnostics) -> OnSkip<StepName> {
-    let Some(mut fields) = Fields::read(node, "`onSkip`", diagnostics) else {
+    let actions = ["skip", "useDefault"];
+    let hint = action_hint(node, &actions);
+    let Some(mut fields) = Fields::read_with_hint(node, "`onSkip`", &hint, diagnostics) else {
         return OnSkip::Skip;
     };
     fields.require("action", diagnostics);
-    let action = fields.choice("action", &["skip", "useDefault"], diagnostics);
+    let action = fields.choice("action", &actions, diagnostics);
     let default = if action == Some(0) {
         fields.narrow(&shapes::ON_SKIP_SKIP);
         None
@@ -389,6 +424,15 @@ fn read_on_skip(node: &Node, diagnostics: &mut Diagnostics) -> OnSkip<StepName> 
     }
 }
 
+/// How to write what stands where an object with an `action` belongs.
+pub(crate) fn action_hint(node: &Node, actions: &[&'static str]) -> String {
+    let word = node.as_str().map_or("", |word| word);
+    match actions.iter().find(|action| spells(word, action)) {
+        Some(word) => format!("write `{{action: {word}}}`"),
+        None => format!("write `{{action: …}}` with one of {}", actions.join(", ")),
+    }
+}
+
 fn branches(
     node: &Node,
     fields: &mut Fields<'_>,
@@ -396,7 +440,8 @@ fn branches(
 ) -> Option<Expression<StepName>> {
     let condition = parse_condition(node, "the condition of `$if`", diagnostics);
     let then = fields.take_value("then");
-    if then.is_none() {
+    // A near miss is reported as the unknown key.
+    if then.is_none() && !fields.has_misspelled("then") {
         diagnostics
             .error(Code::MissingKey, node.span, "`$if` needs the key \"then\"")
             .hint("write `{ $if: <condition>, then: <value>, else: <value> }`");
@@ -446,13 +491,11 @@ fn template(node: &Node, diagnostics: &mut Diagnostics) -> Option<Expression<Ste
     };
     let source = Arc::clone(diagnostics.source());
     let mut written = template::Written::new(source.text(), node.span);
-    match template::parse(text, &mut written) {
-        Ok(pieces) => Some(Expression::Template(pieces)),
-        Err(error) => {
-            diagnostics
-                .error(Code::BadTemplate, error.span, error.message)
-                .hint(error.hint);
-            None
-        }
+    let parsed = template::parse(text, &mut written);
+    for error in parsed.errors {
+        diagnostics
+            .error(Code::BadTemplate, error.span, error.message)
+            .hint(error.hint);
     }
+    Some(Expression::Template(parsed.pieces))
 }

@@ -53,11 +53,15 @@ impl<'s> Written<'s> {
 const SHAPES: &str =
     "write {{ $input.path }}, {{ $step.id.path }} or {{ $variable.name }}; a literal {{ is {{{{";
 
-pub(super) fn parse(
-    text: &str,
-    written: &mut Written<'_>,
-) -> Result<Vec<Piece<StepName>>, TemplateError> {
+/// What a text says, and every mistake in it.
+pub(super) struct Parsed {
+    pub pieces: Vec<Piece<StepName>>,
+    pub errors: Vec<TemplateError>,
+}
+
+pub(super) fn parse(text: &str, written: &mut Written<'_>) -> Parsed {
     let mut pieces = Vec::new();
+    let mut errors = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("{{") {
@@ -67,19 +71,27 @@ pub(super) fn parse(
         literal.extend(std::iter::repeat_n('{', n_literal));
         rest = &rest[at + run..];
         if run % 4 >= 2 {
-            let (reference, after) = reference(rest, written)?;
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
             }
-            pieces.push(Piece::Reference(reference));
-            rest = after;
+            rest = match reference(rest, written) {
+                Ok((reference, after)) => {
+                    pieces.push(Piece::Reference(reference));
+                    after
+                }
+                Err(error) => {
+                    errors.push(error);
+                    // Braces that do not close have swallowed the rest.
+                    rest.split_once("}}").map_or("", |(_, after)| after)
+                }
+            };
         }
     }
     literal.push_str(rest);
     if !literal.is_empty() {
         pieces.push(Piece::Text(literal.into()));
     }
-    Ok(pieces)
+    Parsed { pieces, errors }
 }
 
 /// The reference after opening braces, and what follows its closing ones.
@@ -126,6 +138,7 @@ fn reference<'t>(
             target,
             path: Path::new(below),
             span,
+            path_span: span,
         },
         after,
     ))

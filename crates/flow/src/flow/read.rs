@@ -10,7 +10,7 @@ use super::{
     DeclaredVariable, DeclaredVariables, Example, Flow, LocatedSchema, read_step, shapes, suite,
 };
 use crate::diagnostic::{Code, Diagnostics};
-use crate::document::{Fields, Kind, Node, Object};
+use crate::document::{Fields, Kind, Node, Object, Span, nearest};
 use crate::expression::{self, Expression};
 use crate::value::Value;
 
@@ -18,7 +18,18 @@ use crate::value::Value;
 pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow> {
     let value = node.to_value();
     let step_nodes = node.take_items("steps");
-    let mut fields = Fields::of(&node, &shapes::FLOW, diagnostics)?;
+    if let Some(place) = is_config(&node) {
+        diagnostics
+            .error(Code::WrongType, place, "this is a config, and not a flow")
+            .hint("give it with `--config`; a flow has `steps` and an `output`");
+        return None;
+    }
+    let hint = match node.kind {
+        Kind::Null => "there is no data in it; write `steps: […]` and `output: …`",
+        _ => "write `steps: […]` and `output: …`",
+    };
+    let mut fields = Fields::read_with_hint(&node, shapes::FLOW.what, hint, diagnostics)?;
+    fields.narrow(&shapes::FLOW);
     fields.take("schema");
     let name = fields.string("name", diagnostics);
     let description = fields.string("description", diagnostics);
@@ -43,7 +54,10 @@ pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow
                 schema.span,
                 format!("a schema for {id:?}, and there is no such step"),
             )
-            .hint("name an existing step, or remove the schema");
+            .hint(match nearest(id, steps.iter().map(|step| &*step.id)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "name an existing step, or remove the schema".to_owned(),
+            });
     }
     let output_span = fields
         .take("output")
@@ -74,6 +88,17 @@ pub(super) fn flow(mut node: Node, diagnostics: &mut Diagnostics) -> Option<Flow
         test,
         metadata,
     })
+}
+
+/// Where a config says that it is one.
+fn is_config(node: &Node) -> Option<Span> {
+    let object = node.as_object()?;
+    let is_flow = ["steps", "output"]
+        .iter()
+        .any(|key| object.get(key).is_some());
+    let mut entries = object.iter().filter(|_| !is_flow);
+    let (_, plugins) = entries.find(|(key, _)| &***key == "plugins")?;
+    Some(plugins.key_span)
 }
 
 fn output(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Expression<Arc<str>> {

@@ -104,11 +104,11 @@ fn read_skip_if(
 ) -> Option<Expression<StepName>> {
     let skip_if = fields.take("skipIf");
     let skip = fields.take("skip");
-    if let (Some(_), Some(skip)) = (skip_if, skip) {
+    if let (Some(_), Some(skip)) = (skip_if, fields.key_span("skip")) {
         diagnostics
             .error(
                 Code::DuplicateKey,
-                skip.span,
+                skip,
                 "`skip` is the older name of `skipIf`, and both are here",
             )
             .hint("keep one of the two");
@@ -186,11 +186,12 @@ enum Place {
 }
 
 fn read_on_error(node: &Node, place: Place, diagnostics: &mut Diagnostics) -> OnError<StepName> {
-    let Some(mut fields) = Fields::read(node, "`onError`", diagnostics) else {
+    let actions = ["fail", "skip", "useDefault", "retry"];
+    let hint = expression::action_hint(node, &actions);
+    let Some(mut fields) = Fields::read_with_hint(node, "`onError`", &hint, diagnostics) else {
         return OnError::Fail;
     };
     fields.require("action", diagnostics);
-    let actions = ["fail", "skip", "useDefault", "retry"];
     let action = fields
         .choice("action", &actions, diagnostics)
         .map(|place| actions[place]);

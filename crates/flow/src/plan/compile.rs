@@ -11,7 +11,7 @@ use super::{
 };
 use crate::blob::BlobId;
 use crate::diagnostic::{Code, Diagnostics, Severity};
-use crate::document::{Span, nearest};
+use crate::document::{self, Span, nearest};
 use crate::expression::{Expression, Need, Reference, StepName, Target};
 use crate::flow::{Flow, LocatedSchema, Step};
 use crate::path::Path;
@@ -260,7 +260,7 @@ impl Compiler<'_> {
                 &schema,
                 &reference.path,
                 what,
-                reference.span,
+                reference.path_span,
                 self.diagnostics,
             );
         }
@@ -292,6 +292,9 @@ impl Compiler<'_> {
         let names = || declared.each.keys().map(|name| &**name);
         let hint = match nearest(name, names().take(MOST_SUGGESTIONS)) {
             Some(near) => format!("did you mean {near:?}?"),
+            None if declared.each.is_empty() => {
+                format!("declare it: `variables: {{type: object, properties: {{{name}: {{}}}}}}`")
+            }
             None => format!(
                 "the flow declares {}",
                 names().take(20).collect::<Vec<_>>().join(", ")
@@ -362,10 +365,12 @@ impl Compiler<'_> {
         match Schema::compile(&schema.value) {
             Ok(compiled) => Some(compiled),
             Err(error) => {
+                let source = Arc::clone(self.diagnostics.source());
+                let place = document::place_below(&source, schema.span, &error.pointer);
                 self.diagnostics
                     .error(
                         Code::BadSchema,
-                        schema.span,
+                        place.unwrap_or(schema.span),
                         format!("the schema cannot be used: {error}"),
                     )
                     .hint("correct it here; the keyword is described in the JSON Schema reference");
@@ -455,7 +460,7 @@ fn undefined_step(
         (Some((step, path)), _) => format!("write `{{ $step: {step}, path: {path} }}`"),
         (None, Some(near)) => format!("did you mean {near:?}?"),
         (None, None) if by_id.is_empty() => "the flow has no steps".to_owned(),
-        (None, None) => "name the id of a step of this flow".to_owned(),
+        (None, None) => among(by_id, diagnostics.step()),
     };
     diagnostics
         .error(
@@ -464,6 +469,23 @@ fn undefined_step(
             format!("there is no step {name:?}"),
         )
         .hint(hint);
+}
+
+/// Which steps there are beside the one that refers, as long as they are few enough to be read.
+fn among(by_id: &HashMap<StepName, StepIdx>, of: Option<&StepName>) -> String {
+    const SHOWN: usize = 10;
+    let mut steps: Vec<_> = by_id.iter().filter(|(name, _)| Some(*name) != of).collect();
+    if steps.is_empty() {
+        return "the flow has no other steps".to_owned();
+    }
+    steps.sort_unstable_by_key(|(_, place)| **place);
+    let names = steps
+        .iter()
+        .take(SHOWN)
+        .map(|(name, _)| format!("{name:?}"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let more = if steps.len() > SHOWN { ", …" } else { "" };
+    format!("name a step of this flow: {names}{more}")
 }
 
 /// `a → b → a`, shortened.
