@@ -1,5 +1,5 @@
-//! Facts in memory, as durable as the process. Owns what is kept and for how long: blobs and the journals of top-level runs for
-//! good; the journal of a run that a step asked for as long as that run could be taken up again, which is until it ends or the
+//! Facts in memory, as durable as the process. Owns what is kept and for how long: blobs for good; the journals of top-level runs
+//! until their owner forgets them; the journal of a run that a step asked for as long as that run could be taken up again, which is until it ends or the
 //! run around it does. A map over a million items so leaves no million journals.
 
 use std::collections::hash_map::Entry as Slot;
@@ -67,6 +67,15 @@ impl Memory {
             journals.on_finished(run_id);
         }
         first
+    }
+
+    pub(crate) fn forget(&self, run_id: &RunId) {
+        let mut journals = lock(&self.journals);
+        let journal = journals.by_run.get(run_id);
+        let last = journal.and_then(|journal| journal.last());
+        if last.is_some_and(|last| matches!(last.entry, Entry::RunFinished { .. })) {
+            journals.by_run.remove(run_id);
+        }
     }
 
     pub(crate) fn load(&self, run_id: &RunId) -> Vec<Record> {

@@ -98,6 +98,18 @@ impl Store {
         }
     }
 
+    /// Lets go of the journal of a run that has ended, for an owner who has its outcome and starts very many. Only what lives
+    /// in memory goes: a store that lasts keeps what happened. A run that has not ended stays.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn forget(&self, run_id: &RunId) -> Result<(), StoreError> {
+        match &*self.backend {
+            Backend::Memory(memory) => memory.forget(run_id),
+        }
+        Ok(())
+    }
+
     /// Reads the whole journal of a run, in order; empty when there is no such run.
     ///
     /// # Errors

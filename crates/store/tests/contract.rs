@@ -302,6 +302,13 @@ async fn memory_lets_go_of_what_nobody_can_take_up_again() {
     store.append(&outer, &[finished()]).await.unwrap();
     assert_eq!(n_entries(outer).await, 2, "top-level runs stay");
     assert_eq!((n_entries(item).await, n_entries(inner).await), (0, 0));
+    let open = RunId::new();
+    store.append(&open, &[created(None)]).await.unwrap();
+    for run_id in [outer, open] {
+        store.forget(&run_id).await.unwrap();
+    }
+    let left = (n_entries(outer).await, n_entries(open).await);
+    assert_eq!(left, (0, 1), "what has not ended is not forgotten");
 }
 
 #[test]

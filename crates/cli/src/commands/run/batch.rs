@@ -3,28 +3,30 @@
 //! Owns the file of inputs, the file of outcomes and how far a batch is. What is written is a whole line or nothing, so
 //! that a batch that was stopped can go on where it ended.
 
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Seek;
-use std::io::Write;
+mod inputs;
+mod outcomes;
+mod window;
+
+use std::fmt;
 use std::path::Path;
 
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::FuturesUnordered;
 use stepflow_engine::Engine;
 use stepflow_engine::Request;
+use stepflow_flow::blob::BlobId;
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Value;
 
+use self::inputs::Input;
+use self::inputs::Inputs;
+use self::outcomes::Sink;
+use self::window::Window;
 use super::without_secrets;
 use crate::args::BatchArgs;
 use crate::assemble::assemble;
 use crate::commands::Context;
 use crate::config::Config;
-use crate::json_text;
 use crate::output;
 use crate::progress;
 use crate::report::CliError;
@@ -45,29 +47,21 @@ pub async fn run(
 ) -> Result<Exit, CliError> {
     let path = args.inputs.as_deref().unwrap_or(Path::new(""));
     check_files(path, file)?;
-    let n_inputs = count(path)?;
-    let (mut sink, before) = Sink::open(file, args.resume)?;
-    let n_done = before.done;
-    if n_done > n_inputs {
-        let message = format!("there are {n_done} outcomes already, and only {n_inputs} inputs");
-        return Err(CliError::usage(message)
-            .hint("is this the file of outcomes that belongs to these inputs?"));
-    }
-    if n_done > 0 {
-        context
-            .screen
-            .tell(&format!("going on after {n_done} of {n_inputs}"));
-    }
+    let n_inputs = Inputs::count(path)?;
     let runtime = assemble(config)?;
-    let ran = run_all(
-        &template,
-        &runtime.engine,
-        args,
-        (before, n_inputs),
-        &mut sink,
+    let batch = Batch {
+        flow: Hash::of(template.plan.flow_id()),
+        template,
+        engine: &runtime.engine,
+        at_once: usize::from(args.max_concurrency),
+        n_inputs,
         context,
-    )
-    .await;
+    };
+    // What the file of outcomes holds is lost now, and not before everything else is there.
+    let ran = match batch.open(path, args, file) {
+        Ok((sink, inputs, before)) => batch.run(sink, inputs, before).await,
+        Err(error) => Err(error),
+    };
     runtime.shut_down().await;
     let counts = ran?;
     tell_end(&counts, n_inputs, args, context);
@@ -76,6 +70,29 @@ pub async fn run(
         None if counts.failed > 0 => Exit::Failed,
         None => Exit::Success,
     })
+}
+
+/// The first digits of a content id: enough to tell a flow or an input from another one that is taken for it by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hash([u8; 6]);
+
+impl Hash {
+    fn of(id: BlobId) -> Hash {
+        let mut first = [0; 6];
+        first.copy_from_slice(&id.as_bytes()[..6]);
+        Hash(first)
+    }
+
+    /// Whether this is how it is written.
+    fn is(self, written: &Value) -> bool {
+        written.as_str().as_deref() == Some(&*self.to_string())
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// What became of the inputs so far.
@@ -99,16 +116,25 @@ impl Counts {
     }
 }
 
-/// Inputs are read twice, to know of a bad line before anything runs; so they must be there twice, and not be what is written.
+/// Inputs are read more than once, to know of a bad line before anything runs; so they must be there twice, and not be what is written.
 fn check_files(inputs: &Path, outcomes: Option<&Path>) -> Result<(), CliError> {
+    if let Some(outcomes) = outcomes.filter(|file| output::is_yaml(file)) {
+        let message = format!(
+            "a batch writes JSON, an outcome a line, and {} is named as YAML",
+            outcomes.display()
+        );
+        let hint = format!("name it {}", outcomes.with_extension("jsonl").display());
+        return Err(CliError::usage(message).hint(hint));
+    }
     let unreadable = |error| words::unreadable("the inputs", inputs, error);
     if !inputs.metadata().map_err(unreadable)?.is_file() {
         let message = format!(
             "the inputs must be in a file, and {} is none",
             inputs.display()
         );
-        return Err(CliError::usage(message)
-            .hint("they are read twice, and a pipe can be read once: write them to a file first"));
+        return Err(CliError::usage(message).hint(
+            "they are read more than once, and a pipe can be read once: write them to a file first",
+        ));
     }
     let same = outcomes
         .and_then(|outcomes| outcomes.canonicalize().ok())
@@ -123,57 +149,124 @@ fn check_files(inputs: &Path, outcomes: Option<&Path>) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn run_all(
-    template: &Request,
-    engine: &Engine,
-    args: &BatchArgs,
-    (mut counts, n_inputs): (Counts, usize),
-    sink: &mut Sink,
-    context: &Context,
-) -> Result<Counts, CliError> {
-    let path = args.inputs.as_deref().unwrap_or(Path::new(""));
-    let n_done = counts.done;
-    let bar = progress::Bar::start(&context.screen, n_inputs, n_done);
-    // After a signal nothing new begins; what runs is finished.
-    let inputs = inputs(path)?.skip(n_done).enumerate();
-    let inputs = inputs.take_while(|_| context.signals.seen().is_none());
-    let runs = stream::iter(inputs).map(|(place, input)| async move {
-        let outcome = run_one(template, engine, input?.1).await?;
-        Ok::<_, CliError>((n_done + place, outcome))
-    });
-    let mut runs = runs.buffered(usize::from(args.max_concurrency));
-    while let Some(ran) = runs.next().await {
-        let (index, outcome) = ran?;
-        let outcome = without_secrets(&outcome, &context.screen.secrets);
-        sink.write(index, &outcome)?;
-        counts.add(&outcome);
-        if let Outcome::Failed(error) = &outcome
-            && counts.failed <= MOST_TOLD
-        {
-            let first = error.message.lines().next().unwrap_or_default();
-            let code = failure::code(error);
-            context
-                .screen
-                .tell(&format!("input {index} failed: {first} {code}"));
-        }
-        bar.set(counts.done, counts.failed);
-    }
-    Ok(counts)
+/// What all runs have in common.
+struct Batch<'a> {
+    template: Request,
+    flow: Hash,
+    engine: &'a Engine,
+    at_once: usize,
+    n_inputs: usize,
+    context: &'a Context,
 }
 
-/// An input that the flow's schema refuses is one that failed: the others can still run.
-async fn run_one(template: &Request, engine: &Engine, input: Value) -> Result<Outcome, CliError> {
-    let request = Request {
-        input,
-        ..template.clone()
-    };
-    match engine.run(request) {
-        Err(refused) => Ok(Outcome::Failed(words::refusal(&refused))),
-        Ok(run) => {
-            let outcome = run.await?.outcome;
-            // Runs of quick steps never wait, and signals are to come through all the same.
-            tokio::task::consume_budget().await;
-            Ok(outcome)
+/// A run that has ended, or could not be started.
+struct Ended {
+    index: usize,
+    /// The number of the input's line.
+    line: usize,
+    outcome: Outcome,
+    /// What is written of it.
+    text: String,
+}
+
+impl Batch<'_> {
+    /// Opens what is written, and the inputs after those that a batch before this one had done.
+    fn open(
+        &self,
+        path: &Path,
+        args: &BatchArgs,
+        file: Option<&Path>,
+    ) -> Result<(Sink, Inputs, Counts), CliError> {
+        let mut inputs = Inputs::open(path)?;
+        let Some(resumed) = file.filter(|_| args.resume) else {
+            return Ok((Sink::create(file)?, inputs, Counts::default()));
+        };
+        let (sink, before) = Sink::resume(resumed, &mut inputs, self.flow)?;
+        if before.done > 0 {
+            let (n_done, n_inputs) = (before.done, self.n_inputs);
+            let text = format!("going on after {n_done} of {n_inputs}");
+            self.context.screen.tell(&text);
+        }
+        Ok((sink, inputs, before))
+    }
+
+    /// Runs the flow on the inputs, and writes what becomes of them in their order.
+    async fn run(
+        &self,
+        mut sink: Sink,
+        inputs: Inputs,
+        mut counts: Counts,
+    ) -> Result<Counts, CliError> {
+        let signals = &self.context.signals;
+        let bar = progress::Bar::start(&self.context.screen, self.n_inputs, counts.done);
+        // After a signal nothing new begins; what runs is finished.
+        let inputs = inputs.take_while(|_| signals.seen().is_none());
+        let mut inputs = (counts.done..).zip(inputs);
+        let mut window = Window::starting_at(counts.done, self.at_once);
+        let mut flight = FuturesUnordered::new();
+        loop {
+            while flight.len() < self.at_once
+                && !window.is_full()
+                && let Some((index, input)) = inputs.next()
+            {
+                flight.push(self.run_one(index, input?));
+            }
+            let Some(ended) = flight.next().await else {
+                return Ok(counts);
+            };
+            let ended = ended?;
+            // The outcome and its text.
+            let n_bytes = 2 * ended.text.len();
+            window.add(ended.index, ended, n_bytes);
+            while let Some(ended) = window.next() {
+                sink.write(&ended.text)?;
+                counts.add(&ended.outcome);
+                self.tell(&ended, &counts);
+                bar.set(counts.done, counts.failed);
+            }
+        }
+    }
+
+    /// An input that the flow's schema refuses is one that failed: the others can still run.
+    async fn run_one(&self, index: usize, input: Input) -> Result<Ended, CliError> {
+        let hash = input.hash();
+        let line = input.line;
+        let request = Request {
+            input: input.value,
+            ..self.template.clone()
+        };
+        let outcome = match self.engine.run(request) {
+            Err(refused) => Outcome::Failed(words::refusal(&refused)),
+            Ok(run) => {
+                let finished = run.await?;
+                // Its outcome is written, and nobody can ask for more.
+                let forgotten = self.engine.store().forget(&finished.run_id).await;
+                forgotten.map_err(|error| CliError::internal("the store failed").because(error))?;
+                // Runs of quick steps never wait, and signals are to come through all the same.
+                tokio::task::consume_budget().await;
+                finished.outcome
+            }
+        };
+        let outcome = without_secrets(&outcome, &self.context.screen.secrets);
+        let text = outcomes::line(index, &outcome, self.flow, hash)?;
+        Ok(Ended {
+            index,
+            line,
+            outcome,
+            text,
+        })
+    }
+
+    /// The first failures are told at once.
+    fn tell(&self, ended: &Ended, counts: &Counts) {
+        if let Outcome::Failed(error) = &ended.outcome
+            && counts.failed <= MOST_TOLD
+        {
+            let (index, line) = (ended.index, ended.line);
+            let first = error.message.lines().next().unwrap_or_default();
+            let code = failure::code(error);
+            let text = format!("input {index} (line {line}) failed: {first} {code}");
+            self.context.screen.tell(&text);
         }
     }
 }
@@ -195,116 +288,4 @@ fn tell_end(counts: &Counts, n_inputs: usize, args: &BatchArgs, context: &Contex
         }
     }
     context.screen.tell(&text);
-}
-
-/// The inputs, with the numbers of their lines; a line without anything on it is none.
-fn inputs(path: &Path) -> Result<impl Iterator<Item = Result<(usize, Value), CliError>>, CliError> {
-    let unreadable = |error| words::unreadable("the inputs", path, error);
-    let lines = BufReader::new(File::open(path).map_err(unreadable)?).lines();
-    let path = path.to_owned();
-    Ok(lines.enumerate().filter_map(move |(place, line)| {
-        let line = match line {
-            Ok(line) if line.trim().is_empty() => return None,
-            Ok(line) => line,
-            Err(error) => return Some(Err(words::unreadable("the inputs", &path, error))),
-        };
-        let number = place + 1;
-        let value = Value::parse(&line).map_err(|error| {
-            let message = format!("{}:{number}: not JSON", path.display());
-            CliError::invalid(message)
-                .because(error)
-                .hint("each line is one input, as JSON")
-        });
-        Some(value.map(|value| (number, value)))
-    }))
-}
-
-/// How many inputs there are; one that cannot be read is found before anything runs.
-fn count(path: &Path) -> Result<usize, CliError> {
-    let mut n_inputs = 0;
-    for input in inputs(path)? {
-        input?;
-        n_inputs += 1;
-    }
-    Ok(n_inputs)
-}
-
-/// Where outcomes go, one a line.
-enum Sink {
-    Stdout,
-    File { file: File, name: String },
-}
-
-impl Sink {
-    /// Opens it, and says how many outcomes it holds already.
-    fn open(file: Option<&Path>, resume: bool) -> Result<(Sink, Counts), CliError> {
-        let Some(path) = file else {
-            return Ok((Sink::Stdout, Counts::default()));
-        };
-        let name = path.display().to_string();
-        let unwritable = |error| words::unwritable(&name, error);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(!resume)
-            .open(path)
-            .map_err(unwritable)?;
-        let (counts, length) = whole_lines(&file, path)?;
-        // The last line may have been cut off.
-        file.set_len(length).map_err(unwritable)?;
-        file.seek(io::SeekFrom::End(0)).map_err(unwritable)?;
-        Ok((Sink::File { file, name }, counts))
-    }
-
-    fn write(&mut self, index: usize, outcome: &Outcome) -> Result<(), CliError> {
-        let value = Value::from_serialize(outcome).map_err(|error| {
-            CliError::internal("the outcome cannot be written as JSON").because(error)
-        })?;
-        let rest = json_text::compact(value.as_text());
-        let line = format!("{{\"index\":{index},{}\n", rest.trim_start_matches('{'));
-        match self {
-            Sink::Stdout => output::print(&line),
-            Sink::File { file, name } => file
-                .write_all(line.as_bytes())
-                .map_err(|error| words::unwritable(name, error)),
-        }
-    }
-}
-
-/// What the whole outcomes of a file come to, and how long they are together.
-fn whole_lines(file: &File, path: &Path) -> Result<(Counts, u64), CliError> {
-    let mut reader = BufReader::new(file);
-    let (mut counts, mut length) = (Counts::default(), 0);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        let n_bytes = reader
-            .read_line(&mut line)
-            .map_err(|error| words::unreadable("the outcomes", path, error))?;
-        let read = Value::parse(&line).ok();
-        let index = read.as_ref().and_then(|it| it.get("index")?.as_u64());
-        let outcome = read.and_then(|it| it.deserialize::<Outcome>().ok());
-        match outcome.filter(|_| index == u64::try_from(counts.done).ok()) {
-            Some(outcome) if line.ends_with('\n') => counts.add(&outcome),
-            // The end of the file, or what was being written when the batch was stopped.
-            _ if is_cut_off(&line) => return Ok((counts, length)),
-            _ => {
-                let message = format!(
-                    "line {} of {} is no outcome of a batch",
-                    counts.done + 1,
-                    path.display()
-                );
-                return Err(CliError::usage(message)
-                    .hint("name the file that the batch wrote, or leave out --resume"));
-            }
-        }
-        length += u64::try_from(n_bytes).unwrap_or(u64::MAX);
-    }
-}
-
-/// Whether this is the beginning of an outcome, or nothing at all.
-fn is_cut_off(line: &str) -> bool {
-    const START: &str = "{\"index\":";
-    !line.ends_with('\n') && (START.starts_with(line) || line.starts_with(START))
 }
