@@ -423,7 +423,7 @@ fn a_config_for_tests_stands_in_the_flow_or_beside_it() {
 }
 
 const SERVED: &str = r#"
-steps: [{ id: a, component: noop, input: { $variable: url } }]
+steps: [{ id: a, component: noop, input: [{ $variable: url }, { $input: $ }] }]
 output: { $step: a }
 test:
   config: { plugins: { builtin: { type: builtin }, py: { type: stepflow, url: "{web.url}" } } }
@@ -437,22 +437,30 @@ test:
       healthCheck: { path: /, timeoutMs: 1000, retryDelayMs: 20 }
       startupTimeoutMs: 60000
       shutdownTimeoutMs: 1000
-  cases: [{ name: it, output: { outcome: success, result: null } }]
+  cases:
+    - name: it
+      input: ["{web.url}", { "{web.port}": "{port}" }]
+      variables: { url: "{web.url}/v1" }
 "#;
 
 #[test]
 fn servers_run_while_the_tests_do() {
     let sandbox = Sandbox::new();
     sandbox.write("www/index.html", "hello");
-    let flow = SERVED.replace("{ $variable: url }", "null");
-    sandbox.write("flow.yaml", &flow.replace("HEALTH ", ""));
-    let ended = sandbox.run(&["test", "-v"]);
+    sandbox.write("flow.yaml", &SERVED.replace("HEALTH ", ""));
+    let ended = sandbox.run(&["test", "--format", "json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let place = sandbox.read("www/place");
     let port = place.split(' ').next().unwrap();
     assert_eq!(
         place.trim_end(),
         format!("{port} http://127.0.0.1:{port} at {port}")
+    );
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    assert_eq!(
+        json["flows"][0]["cases"][0]["actual"]["result"],
+        serde_json::json!([format!("{url}/v1"), [url, { port: "{port}" }]])
     );
     let pid = sandbox.read("www/server.pid");
     assert!(
@@ -465,10 +473,9 @@ fn servers_run_while_the_tests_do() {
 fn a_server_that_does_not_start_fails_the_flow() {
     let sandbox = Sandbox::new();
     sandbox.write("www/index.html", "hello");
-    let flow = SERVED.replace("{ $variable: url }", "null");
     sandbox.write(
         "flow.yaml",
-        &flow.replace("HEALTH ", "echo no disk >&2; exit 3; "),
+        &SERVED.replace("HEALTH ", "echo no disk >&2; exit 3; "),
     );
     let ended = sandbox.run(&["test"]);
     assert_eq!(ended.code, 1, "{ended:?}");

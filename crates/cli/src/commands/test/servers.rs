@@ -11,6 +11,7 @@ use stepflow_flow::document::Kind;
 use stepflow_flow::document::Node;
 use stepflow_flow::flow::HealthCheck;
 use stepflow_flow::flow::Server;
+use stepflow_flow::value::Value;
 use stepflow_rpc::transport::child;
 use stepflow_rpc::transport::child::Child;
 use stepflow_rpc::transport::child::Command;
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use crate::environment::Environment;
 
 /// Where each server is, or will be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Places(Vec<Place>);
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ struct Place {
     name: String,
     port: u16,
     /// Keeps the port from others until the server takes it.
-    _held: TcpListener,
+    held: Option<TcpListener>,
 }
 
 impl Places {
@@ -45,7 +46,7 @@ impl Places {
             Ok(Place {
                 name: server.name.to_string(),
                 port: port.port(),
-                _held: held,
+                held: Some(held),
             })
         });
         places.collect::<Result<_, _>>().map(Places)
@@ -53,22 +54,34 @@ impl Places {
 
     /// The text with ports and URLs in it; `own` is the server that `{port}` means.
     pub fn fill(&self, text: &str, own: Option<&str>) -> String {
-        let mut filled = text.to_owned();
-        for place in &self.0 {
-            let Place { name, port, .. } = place;
-            filled = filled
-                .replace(
-                    &format!("{{{name}.url}}"),
-                    &format!("http://127.0.0.1:{port}"),
-                )
-                .replace(&format!("{{{name}.port}}"), &port.to_string());
+        let mut filled = self.fill_named(text.to_owned());
+        for Place { name, port, .. } in &self.0 {
             if own == Some(name) || own.is_none() && self.0.len() == 1 {
                 filled = filled
                     .replace("{port}", &port.to_string())
-                    .replace("{url}", &format!("http://127.0.0.1:{port}"));
+                    .replace("{url}", &url(*port));
             }
         }
         filled
+    }
+
+    /// A value with the ports and URLs of servers in its texts. They are called by their names there: a `{port}` is data.
+    pub fn fill_value(&self, value: &Value) -> Value {
+        // What is written in has nothing that JSON would escape.
+        let filled = self.fill_named(value.as_text().to_owned());
+        Value::parse(&filled).expect("a URL leaves the text it is written in what it was: JSON")
+    }
+
+    fn fill_named(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, Place { name, port, .. }| {
+            text.replace(&format!("{{{name}.url}}"), &url(*port))
+                .replace(&format!("{{{name}.port}}"), &port.to_string())
+        })
+    }
+
+    /// From here on the ports are the servers'.
+    fn release(&mut self) {
+        self.0.iter_mut().for_each(|place| place.held = None);
     }
 
     /// The same for every string of a config.
@@ -81,6 +94,10 @@ impl Places {
             })
         });
     }
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 fn listen(range: Option<(u16, u16)>) -> io::Result<TcpListener> {
@@ -100,17 +117,18 @@ fn listen(range: Option<(u16, u16)>) -> io::Result<TcpListener> {
 /// Servers that are running.
 #[derive(Debug, Default)]
 pub struct Servers {
+    /// Where they are, or will be.
+    pub places: Places,
     children: Vec<Child>,
     /// Ends them even if this program is killed.
     _guard: Option<Guard>,
 }
 
 impl Servers {
-    /// Starts all of them and waits until each is ready. After a failure, those that run are to be shut down all the same.
+    /// Starts all of them at their places and waits until each is ready. After a failure, those that run are to be shut down all the same.
     pub async fn start(
         &mut self,
         servers: &[Server],
-        places: Places,
         folder: &Path,
         environment: &Environment,
     ) -> Result<(), String> {
@@ -122,11 +140,10 @@ impl Servers {
         self._guard = Some(guard.clone());
         let commands: Vec<_> = servers
             .iter()
-            .map(|server| command(server, &places, folder, environment))
+            .map(|server| command(server, &self.places, folder, environment))
             .collect();
-        let ports: Vec<u16> = places.0.iter().map(|place| place.port).collect();
-        // From here on the ports are theirs.
-        drop(places);
+        let ports: Vec<u16> = self.places.0.iter().map(|place| place.port).collect();
+        self.places.release();
         for (server, command) in servers.iter().zip(&commands) {
             let started = child::spawn(command, Some(&guard));
             let (_, child) = started.map_err(|error| {

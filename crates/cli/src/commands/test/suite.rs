@@ -138,11 +138,16 @@ pub async fn run(
         Some(Err(problem)) => ran.problem = Some(problem),
         Some(Ok(runtime)) => {
             let runs = cases.iter().map(|(place, case)| {
-                let (plan, runtime) = (&plan, &runtime);
+                let (plan, runtime, places) = (&plan, &runtime, &servers.places);
                 async move {
                     let _slot = slots.acquire().await;
                     let limit = case.timeout.unwrap_or(args.timeout);
-                    case::run(*place, case, limit, plan, runtime, context).await
+                    let case = Case {
+                        input: places.fill_value(&case.input),
+                        variables: places.fill_value(&case.variables),
+                        ..(*case).clone()
+                    };
+                    case::run(*place, &case, limit, plan, runtime, context).await
                 }
             });
             tokio::select! {
@@ -165,7 +170,7 @@ async fn start(
     args: &Test,
     context: &Context,
 ) -> Result<Runtime, String> {
-    let places = Places::reserve(&suite.servers)?;
+    servers.places = Places::reserve(&suite.servers)?;
     let inline = suite.config.as_ref().map(|node| (source, node));
     let loaded = config::load_for_test(
         args.config.config.as_deref(),
@@ -173,7 +178,7 @@ async fn start(
         inline,
         &context.environment,
         &context.screen.secrets,
-        |node| places.fill_in(node),
+        |node| servers.places.fill_in(node),
     );
     let loaded = loaded.and_then(config::Loaded::into_config);
     let (config, found) = loaded.map_err(|error| plain(&error))?;
@@ -186,7 +191,7 @@ async fn start(
         .unwrap_or(&context.environment.folder)
         .to_owned();
     servers
-        .start(&suite.servers, places, &folder, &context.environment)
+        .start(&suite.servers, &folder, &context.environment)
         .await?;
     assemble(config).map_err(|error| plain(&error))
 }
