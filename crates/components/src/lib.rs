@@ -29,6 +29,7 @@ pub mod routes;
 pub mod schemas;
 pub mod subflows;
 mod supervisor;
+mod web_client;
 
 pub use options::Options;
 pub use plugins::Plugins;

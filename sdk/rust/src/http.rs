@@ -38,6 +38,7 @@ use std::time::Duration;
 use axum::Router;
 use stepflow_rpc::Link;
 use stepflow_rpc::peer;
+use stepflow_rpc::transport::http::is_loopback_address;
 use stepflow_rpc::transport::http::server;
 pub use stepflow_rpc::transport::http::server::Host;
 pub use stepflow_rpc::transport::http::server::Listener;
@@ -87,10 +88,13 @@ impl Server {
     /// When the system has no signals or addresses for us.
     pub async fn serve_http(self, listener: Listener, options: Options) -> io::Result<()> {
         let addresses = listener.addresses()?;
-        if options.security.token.is_none() && !addresses.iter().all(|it| it.ip().is_loopback()) {
+        if options.security.token.is_none()
+            && !addresses.iter().all(|it| is_loopback_address(it.ip()))
+        {
             say(
                 "WARNING: listening on more than this machine without a token: everyone who reaches this address can \
-                 run these components. Give --token-file or STEPFLOW_TOKEN, or `Security::token`.",
+                 run these components. 0.0.0.0 and :: are all addresses of this machine, 127.0.0.1 and ::1 are this machine \
+                 alone. Give --token-file or STEPFLOW_TOKEN, or `Security::token`.",
             );
         }
         let mut told = Told::listen()?;

@@ -60,6 +60,49 @@ impl Site {
         failure(&ran.outcome()).message.to_string()
     }
 
+    /// Has the built-ins that make requests reach a front, in an environment; how each ended.
+    async fn request(&self, environment: &[(&str, &str)]) -> Vec<Ran> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = r#"{"choices": [{"message": {"content": "yes"}}]}"#;
+        let router = axum::Router::new().fallback(move || async move { answer });
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let front = Front::start(&self.authority, "127.0.0.1", port).await;
+        let mut ran = Vec::new();
+        for component in ["http_request", "openai"] {
+            let input = format!(
+                r#"{{"url": "{url}", "base_url": "{url}", "messages": []}}"#,
+                url = front.url
+            );
+            let wanted = match component {
+                "http_request" => "{url: {$input: url}}",
+                _ => "{base_url: {$input: base_url}, messages: {$input: messages}}",
+            };
+            let flow = format!(
+                "steps: [{{id: ask, component: {component}, input: {wanted}}}]\noutput: {{$step: ask}}\n"
+            );
+            std::fs::write(self.folder.path().join("ask.yaml"), flow).unwrap();
+            std::fs::write(
+                self.folder.path().join("ask.yml"),
+                "{retry: {transportMaxRetries: 0}}",
+            )
+            .unwrap();
+            let arguments = [
+                "run",
+                "ask.yaml",
+                "--config",
+                "ask.yml",
+                "--input-json",
+                &input,
+            ];
+            let mut command = tokio::process::Command::from(self.folder.stepflow(&arguments));
+            command.envs(environment.iter().copied());
+            ran.push(Ran::from(command.output().await.unwrap()));
+        }
+        serving.abort();
+        ran
+    }
+
     async fn end(self) {
         self.server.stop().await;
         self.folder.mark().all_gone().await;
@@ -105,6 +148,24 @@ async fn a_certificate_that_cannot_be_trusted_is_an_error_that_names_the_reason(
             "{session}: {said}"
         );
         assert!(!said.contains("`tls.ca`"), "{session}: {said}");
+    }
+    site.end().await;
+}
+
+// req: http.tls
+#[tokio::test]
+async fn built_ins_trust_the_authorities_of_the_system_and_those_that_the_environment_names() {
+    let site = Site::start(Program::Rust).await;
+    let trusted = [("SSL_CERT_FILE", "authority.pem")];
+    for ran in site.request(&trusted).await {
+        assert_eq!(ran.code, Some(0), "{ran:#?}");
+        assert!(ran.stdout.contains("yes"), "{ran:#?}");
+    }
+    for ran in site.request(&[]).await {
+        assert_eq!(ran.code, Some(1), "{ran:#?}");
+        let said = failure(&ran.outcome()).message.to_string();
+        assert!(said.contains("UnknownIssuer"), "{said}");
+        assert!(ran.stderr.contains("SSL_CERT_FILE"), "{ran:#?}");
     }
     site.end().await;
 }

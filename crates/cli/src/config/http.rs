@@ -186,7 +186,7 @@ fn origin(reader: &mut Reader<'_>, node: &Node) -> Option<OriginPattern> {
         Ok(pattern) => Some(pattern),
         Err(why) => {
             let found = reader.diagnostics.error(Code::BadValue, node.span, why);
-            found.hint("such as `*.workers.internal` or `10.0.0.0/8`");
+            found.hint("such as `*.workers.internal`, `[::1]:9000` or `10.0.0.0/8`");
             None
         }
     }

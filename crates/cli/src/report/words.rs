@@ -154,6 +154,14 @@ pub fn advice(error: &FlowError, step: Option<&FailedStep>) -> Option<String> {
         ErrorCode::UNAVAILABLE if error.message.contains("the component server at http") => {
             out_of_reach(&error.message).to_owned()
         }
+        // What a built-in asks has no plugin whose config could name an authority.
+        ErrorCode::UNAVAILABLE
+            if error.message.starts_with("cannot connect to")
+                && error.message.contains("UnknownIssuer") =>
+        {
+            "name a PEM file with the authority that signed its certificate in the environment: SSL_CERT_FILE=FILE"
+                .to_owned()
+        }
         ErrorCode::UNAVAILABLE if error.message.starts_with("the plugin") => {
             let look = "look at the plugin's `command`, `args` and `cwd` in the config";
             match step {

@@ -18,11 +18,10 @@ use stepflow_engine::Failure;
 use stepflow_flow::error::ErrorCode;
 use tokio::sync::OnceCell;
 
+use crate::web_client;
+
 /// A server that answers only by sending elsewhere is not followed further.
 const MOST_REDIRECTS: usize = 10;
-
-/// How long one connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The headers that go to another origin too; any other may be a secret.
 const HARMLESS: [header::HeaderName; 3] =
@@ -83,15 +82,9 @@ impl Web {
 }
 
 fn client() -> Result<Client, Failure> {
-    // A second installation is refused, and changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    web_client::builder()
         .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("stepflow/", env!("CARGO_PKG_VERSION")))
-        .tcp_nodelay(true)
-        // The environment is for the command line to read.
-        .no_proxy()
         .build()
         .map_err(|error| {
             let message = format!("no HTTP client can be made: {}", causes(error));

@@ -1,32 +1,22 @@
 //! The HTTP client that the library's transport sends through: whom it trusts, which proxy it takes, where it may be sent on.
 
-use std::time::Duration;
-
 use reqwest::Client;
 use reqwest::StatusCode;
 use reqwest::redirect;
 use stepflow_rpc::transport::http::client::Options;
 use stepflow_rpc::transport::http::client::Url;
-use stepflow_rpc::transport::http::client::is_loopback;
+use stepflow_rpc::transport::http::is_loopback;
 
 use super::failure::chain;
 use crate::supervisor::ConnectError;
-
-/// How long one connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::web_client;
 
 /// A server that answers only by sending elsewhere is not followed further.
 const MOST_REDIRECTS: usize = 3;
 
 /// Makes the client of one plugin.
 pub(super) fn client(options: &Options) -> Result<Client, ConnectError> {
-    // A second installation is refused, and changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder()
-        .redirect(redirect::Policy::custom(follow))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .no_proxy();
+    let mut client = web_client::builder().redirect(redirect::Policy::custom(follow));
     if let Some(proxy) = options
         .proxy
         .as_ref()
@@ -60,25 +50,5 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
         attempt.follow()
     } else {
         attempt.stop()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_goes_by_many_names() {
-        for (url, expected) in [
-            ("http://localhost:1/mcp", true),
-            ("http://a.localhost/", true),
-            ("http://127.0.0.9/", true),
-            ("http://[::1]:8080/", true),
-            ("http://example.com/", false),
-            ("http://10.0.0.1/", false),
-            ("http://notlocalhost/", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::header::AUTHORIZATION;
 use reqwest::header::HOST;
 use reqwest::header::ORIGIN;
-use stepflow_rpc::transport::http::client::Url;
+use stepflow_rpc::transport::http::is_loopback;
 
 use crate::lab::Lab;
 use crate::verdict::Stop;
@@ -21,16 +21,6 @@ fn requests(wire: &Wire) -> Result<[Request; 2], Stop> {
     Ok([http.post(LIST), http.get_events()])
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str().map(|it| it.trim_matches(['[', ']'])) {
-        Some("localhost") => true,
-        Some(name) => name
-            .parse()
-            .is_ok_and(|it: std::net::IpAddr| it.is_loopback()),
-        None => false,
-    }
-}
-
 pub async fn origin(_: &Lab, wire: &mut Wire) -> Verdict {
     for request in requests(wire)? {
         let method = request.method.clone();
@@ -46,8 +36,13 @@ pub async fn origin(_: &Lab, wire: &mut Wire) -> Verdict {
 }
 
 pub async fn host(_: &Lab, wire: &mut Wire) -> Verdict {
-    if !is_loopback(&wire.http()?.base) {
-        return Err(Stop::skip("the server is not reached through loopback"));
+    let base = &wire.http()?.base;
+    if !is_loopback(base) {
+        // Whoever listens at `0.0.0.0` listens on loopback too, and may believe to have said so.
+        let name = base.host_str().unwrap_or_default();
+        return Err(Stop::skip(format!(
+            "the server is not reached through loopback: {name} is another address than 127.0.0.1, [::1] or localhost"
+        )));
     }
     for request in requests(wire)? {
         let method = request.method.clone();

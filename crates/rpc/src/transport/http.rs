@@ -11,10 +11,13 @@
 
 pub mod client;
 mod failure;
+mod loopback;
 pub mod server;
 
 pub use failure::Failure;
 pub use failure::Kind;
+pub use loopback::is_loopback;
+pub use loopback::is_loopback_address;
 
 /// The content type of every message, both ways.
 pub const JSON: &str = "application/json; charset=utf-8";

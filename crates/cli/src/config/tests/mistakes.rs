@@ -190,6 +190,14 @@ fn plugins_over_http() {
         &["10.0.0.0/40 & 10.0.0.0/8"],
     );
     http(
+        "url: 'http://h', allowedEndpointOrigins: ['[::1:9000']",
+        &["[::1:9000 & [::1]:9000"],
+    );
+    http(
+        "url: 'http://h', allowedEndpointOrigins: ['http://h:1/']",
+        &["only its host & h:1"],
+    );
+    http(
         "url: 'http://h', tls: { ca: no-such.pem }",
         &["no-such.pem & PEM"],
     );

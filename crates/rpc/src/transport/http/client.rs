@@ -7,6 +7,7 @@ mod endpoint;
 mod events;
 mod exchange;
 mod gate;
+mod origin;
 mod session;
 mod tls;
 mod undelivered;
@@ -28,10 +29,9 @@ pub use url::Url;
 
 use crate::link::Link;
 use crate::peer::DEFAULT_MAX_MESSAGE_BYTES;
-pub use endpoint::OriginPattern;
-pub use endpoint::is_loopback;
 use events::Opened;
 use exchange::Exchange;
+pub use origin::OriginPattern;
 
 /// The names and values of headers.
 pub mod header {

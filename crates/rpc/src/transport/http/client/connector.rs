@@ -22,7 +22,6 @@ use tower_service::Service;
 use super::ConnectError;
 use super::Options;
 use super::destination;
-use super::endpoint;
 use super::tls::Tls;
 
 /// How long a connection may take to be there, TLS included.
@@ -62,7 +61,7 @@ impl Connector {
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         let proxy = options.proxy.as_ref();
-        let proxy = proxy.filter(|_| !endpoint::is_loopback(&options.url));
+        let proxy = proxy.filter(|_| !crate::transport::http::is_loopback(&options.url));
         let proxy = proxy.map(|url| {
             let uri = destination::uri(url).map_err(|why| {
                 ConnectError::permanent(format!("the proxy cannot be used: {why}"))

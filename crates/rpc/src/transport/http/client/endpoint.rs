@@ -1,11 +1,9 @@
-//! Where messages go: the URL rules, and which endpoints a server may name. Pure.
-
-use std::net::IpAddr;
-use std::str::FromStr;
+//! Where messages go: the URL rules, and how an endpoint that a server names is resolved. Pure.
 
 use serde::Deserialize;
-use url::Host;
 use url::Url;
+
+use super::origin::OriginPattern;
 
 /// The URL that messages are posted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +48,6 @@ pub(super) fn base(url: &Url) -> Url {
     base
 }
 
-/// Whether a URL means this machine alone, where no proxy could reach what listens.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// Where the server streams its events.
 pub(super) fn events(base: &Url) -> Url {
     let mut events = base.clone();
@@ -102,106 +88,6 @@ pub(super) fn resolve(base: &Url, data: &str, allowed: &[OriginPattern]) -> Resu
         .strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     Ok(Target { url, leaves_prefix })
-}
-
-/// Hosts that an endpoint may have: a name, `*.name`, an address, or a network such as `10.0.0.0/8`; a port may follow a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginPattern {
-    kind: PatternKind,
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum PatternKind {
-    Name(String),
-    Below(String),
-    Network { address: IpAddr, bits: u32 },
-}
-
-impl OriginPattern {
-    fn matches(&self, url: &Url) -> bool {
-        let port_fits = self
-            .port
-            .is_none_or(|port| url.port_or_known_default() == Some(port));
-        let host_fits = match (&self.kind, url.host()) {
-            (PatternKind::Name(name), Some(Host::Domain(host))) => host.eq_ignore_ascii_case(name),
-            (PatternKind::Below(name), Some(Host::Domain(host))) => host
-                .to_ascii_lowercase()
-                .strip_suffix(name.as_str())
-                .is_some_and(|rest| rest.ends_with('.')),
-            (PatternKind::Network { address, bits }, Some(Host::Ipv4(host))) => {
-                contains(*address, *bits, IpAddr::V4(host))
-            }
-            (PatternKind::Network { address, bits }, Some(Host::Ipv6(host))) => {
-                contains(*address, *bits, IpAddr::V6(host))
-            }
-            _ => false,
-        };
-        port_fits && host_fits
-    }
-}
-
-fn contains(network: IpAddr, bits: u32, host: IpAddr) -> bool {
-    match (network, host) {
-        (IpAddr::V4(network), IpAddr::V4(host)) => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            u32::from(network) & mask == u32::from(host) & mask
-        }
-        (IpAddr::V6(network), IpAddr::V6(host)) => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            u128::from(network) & mask == u128::from(host) & mask
-        }
-        _ => false,
-    }
-}
-
-impl FromStr for OriginPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no host, `*.host`, address or network such as `10.0.0.0/8`");
-        if let Some((address, bits)) = text.split_once('/') {
-            let address: IpAddr = address.parse().map_err(|_| wrong())?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let bits = bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= most)
-                .ok_or_else(wrong)?;
-            return Ok(OriginPattern {
-                kind: PatternKind::Network { address, bits },
-                port: None,
-            });
-        }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            return Ok(OriginPattern {
-                kind: PatternKind::Network { address, bits },
-                port: None,
-            });
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
-            None => (text, None),
-        };
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(wrong());
-        }
-        if let Ok(address) = host.parse::<IpAddr>() {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            return Ok(OriginPattern {
-                kind: PatternKind::Network { address, bits },
-                port,
-            });
-        }
-        let host = host.to_ascii_lowercase();
-        let kind = match host.strip_prefix("*.") {
-            Some(name) => PatternKind::Below(name.to_owned()),
-            None => PatternKind::Name(host),
-        };
-        Ok(OriginPattern { kind, port })
-    }
 }
 
 #[cfg(test)]
@@ -290,13 +176,5 @@ mod tests {
         ] {
             assert_eq!(events(&base(&url.parse().unwrap())).as_str(), expected);
         }
-    }
-
-    #[test]
-    fn patterns_that_are_none_are_refused() {
-        for text in ["", "10.0.0.0/40", "host:port", "a b", "user@host"] {
-            assert!(text.parse::<OriginPattern>().is_err(), "{text}");
-        }
-        assert!("fe80::/10".parse::<OriginPattern>().is_ok());
     }
 }

@@ -63,13 +63,17 @@ impl Options {
     fn is_loopback(&self, head: &Parts) -> bool {
         let connection = head.extensions.get::<ConnectInfo<LocalAddress>>();
         match connection {
-            Some(ConnectInfo(LocalAddress(Some(address)))) => is_loopback(address.ip()),
+            Some(ConnectInfo(LocalAddress(Some(address)))) => {
+                http::is_loopback_address(address.ip())
+            }
             _ => self.security.is_loopback,
         }
     }
 
     fn is_own_name(&self, name: &str) -> bool {
-        if name.eq_ignore_ascii_case("localhost") || address(name).is_some_and(is_loopback) {
+        if name.eq_ignore_ascii_case("localhost")
+            || address(name).is_some_and(http::is_loopback_address)
+        {
             return true;
         }
         let advertised = self.advertise_url.as_deref().and_then(|url| {
@@ -210,11 +214,6 @@ fn host_name(host: &str) -> &str {
 
 fn address(name: &str) -> Option<IpAddr> {
     name.parse().ok()
-}
-
-/// Whether only this machine reaches an address, an IPv4 one in the clothes of IPv6 included.
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }
 
 fn is_token(given: &str, token: &str) -> bool {

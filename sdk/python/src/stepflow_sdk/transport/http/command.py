@@ -51,8 +51,11 @@ def serve(server: StepflowServer, options: argparse.Namespace) -> NoReturn:
         _exit(2)
     is_open = app.state.stepflow.options.token is None
     if is_open and not all(_is_loopback(it) for it in sockets):
+        # 0.0.0.0 is often taken for the name of this machine alone.
+        everywhere = any(_address(it).is_unspecified for it in sockets)
+        reached = "any address of this machine" if everywhere else "this address"
         to_stderr(
-            f"stepflow_sdk: WARNING: listening on {options.host} without a token: everyone who reaches this address "
+            f"stepflow_sdk: WARNING: listening on {options.host} without a token: everyone who reaches {reached} "
             f"can run these components. Give --token-file or {TOKEN_VARIABLE}"
             + ("." if options.allow_udf else "; until then /udf is refused.")
         )
@@ -146,7 +149,13 @@ def _url(listening: socket.socket) -> str:
 
 
 def _is_loopback(listening: socket.socket) -> bool:
-    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+    address = _address(listening)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _address(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
 
 
 def _exit(code: int) -> NoReturn:
