@@ -195,7 +195,7 @@ fn plugins_over_http() {
     );
     http(
         "url: 'http://h', allowedEndpointOrigins: ['http://h:1/']",
-        &["only its host & h:1"],
+        &["its host alone & `h:1`"],
     );
     http(
         "url: 'http://h', tls: { ca: no-such.pem }",

@@ -89,7 +89,7 @@ impl FromStr for OriginPattern {
         if let Some((_, host)) = text.split_once("://") {
             let host = host.trim_end_matches('/');
             return Err(format!(
-                "`{text}` is a URL, and only its host is wanted: `{host}`"
+                "`{text}` is no host but a URL; its host alone is `{host}`"
             ));
         }
         if let Some((address, bits)) = text.split_once('/') {
