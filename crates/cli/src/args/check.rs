@@ -56,17 +56,19 @@ pub enum ReportFormat {
     Sarif,
 }
 
-/// Explains a code such as E0403, with a flow that gives it and one in which it is mended
+/// Explains a code: of a mistake in a flow, such as E0403, or of an error, such as -32003
 #[derive(Debug, Args)]
 #[command(
     display_name = "stepflow",
     after_help = "\
 Examples:
-  stepflow explain E0403
+  stepflow explain E0403                           a mistake, with a flow that has it and one that has not
+  stepflow explain -32003                          an error of a step
   stepflow explain                                 all codes, one a line"
 )]
 pub struct Explain {
     /// The code; without one, all are listed
+    #[arg(allow_negative_numbers = true)]
     pub code: Option<String>,
 }
 
@@ -86,7 +88,7 @@ pub struct Visualize {
     /// The flow, YAML or JSON
     #[arg(value_name = "FLOW", value_hint = ValueHint::FilePath)]
     pub flow: PathBuf,
-    /// What is written; without it, the ending of --output decides, else Mermaid
+    /// What is written; without it, the ending of --output decides (mmd, mermaid, dot, gv, svg), else Mermaid
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<DrawingFormat>,
     /// Write to this file instead of stdout
@@ -95,15 +97,18 @@ pub struct Visualize {
 }
 
 impl Visualize {
-    /// What to write.
-    pub fn format(&self) -> DrawingFormat {
-        let ending = self.output.as_ref().and_then(|file| file.extension());
-        self.format
-            .unwrap_or_else(|| match ending.and_then(|it| it.to_str()) {
-                Some("svg") => DrawingFormat::Svg,
-                Some("dot" | "gv") => DrawingFormat::Dot,
-                _ => DrawingFormat::Mermaid,
-            })
+    /// What to write; nothing if the ending of the file leaves that open.
+    pub fn format(&self) -> Option<DrawingFormat> {
+        let Some(file) = self.output.as_ref().filter(|_| self.format.is_none()) else {
+            return Some(self.format.unwrap_or(DrawingFormat::Mermaid));
+        };
+        let ending = file.extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "mmd" | "mermaid" => Some(DrawingFormat::Mermaid),
+            "dot" | "gv" => Some(DrawingFormat::Dot),
+            "svg" => Some(DrawingFormat::Svg),
+            _ => None,
+        }
     }
 }
 

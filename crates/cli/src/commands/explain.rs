@@ -2,6 +2,7 @@
 
 use stepflow_flow::diagnostic::Code;
 use stepflow_flow::document::nearest;
+use stepflow_flow::error::ErrorCode;
 
 use crate::args::Explain;
 use crate::output;
@@ -11,30 +12,47 @@ use crate::report::Exit;
 /// Prints the explanation of a code, or all codes.
 pub fn explain(args: &Explain) -> Result<Exit, CliError> {
     let text = match &args.code {
-        None => {
-            let all = Code::ALL.iter();
-            all.map(|code| format!("{}  {}\n", code.name(), code.summary()))
-                .collect()
-        }
-        Some(name) => match Code::from_name(name) {
-            Some(code) => {
-                let explanation = code.explanation();
-                format!(
-                    "{}: {}\n\n{}\n",
-                    code.name(),
-                    code.summary(),
-                    plain(explanation.text)
-                )
-            }
-            None => return Err(unknown(name)),
-        },
+        None => all(),
+        Some(name) => of_mistake(name)
+            .or_else(|| of_error(name))
+            .ok_or_else(|| unknown(name))?,
     };
     output::print(&text)?;
     Ok(Exit::Success)
 }
 
+fn all() -> String {
+    let mistakes = Code::ALL.iter();
+    let mistakes = mistakes.map(|code| format!("{}  {}\n", code.name(), code.summary()));
+    let errors = ErrorCode::ALL.iter();
+    let errors = errors.map(|code| format!("{}  {}\n", code.number(), code.default_text()));
+    mistakes.chain(errors).collect()
+}
+
+/// What can be wrong with a flow.
+fn of_mistake(name: &str) -> Option<String> {
+    let code = Code::from_name(name)?;
+    let text = plain(code.explanation().text);
+    Some(format!("{}: {}\n\n{text}\n", code.name(), code.summary()))
+}
+
+/// How a step can fail: by the number, or the name that stands beside it.
+fn of_error(name: &str) -> Option<String> {
+    let code = match name.parse() {
+        Ok(number) => ErrorCode::from_number(number)?,
+        Err(_) => *ErrorCode::ALL.iter().find(|code| code.name() == name)?,
+    };
+    let (text, explanation) = (code.default_text(), code.explanation());
+    Some(format!("{code}: {text}\n\n{explanation}\n"))
+}
+
 fn unknown(name: &str) -> CliError {
     let error = CliError::usage(format!("there is no code {name:?}"));
+    if name.parse::<i64>().is_ok() {
+        return error.hint(
+            "a number that `stepflow explain` does not list is the component's own: its author knows",
+        );
+    }
     match nearest(
         &name.to_uppercase(),
         Code::ALL.iter().map(|code| code.name()),

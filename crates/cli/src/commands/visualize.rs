@@ -11,6 +11,8 @@ mod layout;
 mod mermaid;
 mod svg;
 
+use std::path::Path;
+
 use super::Context;
 use super::tell_warnings;
 use crate::args::DrawingFormat;
@@ -27,11 +29,12 @@ const MOST_STEPS: usize = 500;
 
 /// Draws the flow.
 pub fn visualize(args: &Visualize, context: &Context) -> Result<Exit, CliError> {
+    let format = args.format().ok_or_else(|| unknown_ending(args))?;
     let source = flow_file::read(&args.flow)?;
     let (plan, found) = flow_file::check(&source, None, &context.screen.secrets).into_plan()?;
     tell_warnings(found, context);
     let graph = Graph::of(&plan);
-    let text = match args.format() {
+    let text = match format {
         DrawingFormat::Mermaid => mermaid::print(&graph),
         DrawingFormat::Dot => dot::print(&graph),
         DrawingFormat::Svg if plan.steps().len() > MOST_STEPS => {
@@ -51,4 +54,15 @@ pub fn visualize(args: &Visualize, context: &Context) -> Result<Exit, CliError> 
             .map_err(|error| words::unwritable(&file.display().to_string(), error))?,
     }
     Ok(Exit::Success)
+}
+
+fn unknown_ending(args: &Visualize) -> CliError {
+    let file = args.output.as_deref().unwrap_or(Path::new(""));
+    let message = format!(
+        "the name {} does not say how to draw the flow",
+        file.display()
+    );
+    CliError::usage(message).hint(
+        "`.svg` is a picture, `.mmd` and `.mermaid` are Mermaid, `.dot` and `.gv` are for Graphviz; any other name needs --format",
+    )
 }

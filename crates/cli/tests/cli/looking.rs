@@ -2,6 +2,8 @@
 
 use insta::assert_snapshot;
 
+use stepflow_flow::error::ErrorCode;
+
 use crate::support::Sandbox;
 
 const FLOW: &str = "\
@@ -96,11 +98,36 @@ fn a_flow_as_a_picture() {
 }
 
 #[test]
+fn the_ending_of_a_drawing_says_how_it_is_drawn() {
+    let sandbox = sandbox();
+    for (name, part) in [
+        ("flow.mmd", "flowchart"),
+        ("flow.gv", "digraph"),
+        ("flow.SVG", "<svg "),
+    ] {
+        let ended = sandbox.run(&["visualize", "flow.yaml", "--output", name]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(sandbox.read(name).contains(part), "{name}");
+    }
+    for name in ["flow.png", "flow"] {
+        let command = ["visualize", "flow.yaml", "--output", name];
+        let ended = sandbox.run(&command);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        for known in [name, ".svg", ".mmd", ".dot", "--format"] {
+            assert!(ended.stderr.contains(known), "{known}: {ended:?}");
+        }
+        assert!(!sandbox.path(name).exists());
+        let ended = sandbox.run(&[&command[..], &["--format", "dot"]].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+}
+
+#[test]
 fn explanations_are_for_every_code() {
     let sandbox = Sandbox::new();
     let all = sandbox.run(&["explain"]).stdout;
     assert!(all.lines().count() >= 28, "{all}");
-    for line in all.lines() {
+    for line in all.lines().filter(|line| line.starts_with('E')) {
         let code = line.split(' ').next().unwrap();
         let ended = sandbox.run(&["explain", code]);
         assert_eq!(ended.code, 0, "{ended:?}");
@@ -122,6 +149,23 @@ fn explanations_are_for_every_code() {
 
         output: { $input: "$.items[0].price" }
     "#);
+    assert_snapshot!(sandbox.run(&["explain", "-32003"]).stdout, @"
+    -32003 (invalid_input): the input does not fit its schema
+
+    The message has the place in the input and what was expected there. `stepflow list-components --schemas` shows what a component takes.
+    ");
+    for code in ErrorCode::ALL {
+        let number = code.number().to_string();
+        assert!(all.contains(&format!("\n{number}  ")), "{number}: {all}");
+        let by_number = sandbox.run(&["explain", "--", &number]);
+        let by_name = sandbox.run(&["explain", code.name()]);
+        assert_eq!(by_number.code, 0, "{by_number:?}");
+        assert_eq!(by_number.stdout, by_name.stdout);
+        assert!(by_number.stdout.lines().count() >= 3, "{by_number:?}");
+    }
+    let ended = sandbox.run(&["explain", "4242"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
+    assert!(ended.stderr.contains("the component's own"), "{ended:?}");
     let ended = sandbox.run(&["explain", "E0304x"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
     assert!(ended.stderr.contains("did you mean E0304?"), "{ended:?}");
@@ -166,6 +210,12 @@ fn completions_know_every_verb() {
         for verb in ["run", "validate", "test", "visualize", "explain"] {
             assert!(ended.stdout.contains(verb), "{shell} {verb}");
         }
+        assert!(ended.stdout.contains("log-level"), "{shell}");
+        let hidden = "conformance-server";
+        assert!(
+            !ended.stdout.contains(hidden),
+            "{shell}: it is for programs"
+        );
     }
 }
 
