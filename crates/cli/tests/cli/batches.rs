@@ -259,28 +259,40 @@ fn outcomes_are_lines_of_json_and_not_yaml() {
 #[test]
 fn what_is_refused_leaves_the_outcomes_of_before_alone() {
     let sandbox = sandbox("{\"ms\": 0, \"name\": 1}\n");
-    let to_file = [&RUN[..], &["--output", "outcomes.jsonl"]].concat();
-    assert_eq!(sandbox.run(&to_file).code, 0);
-    let before = sandbox.read("outcomes.jsonl");
-    let check = |name: &str, text: &str| {
+    sandbox.write("input.json", "{\"ms\": 0, \"name\": 1}\n");
+    let batch = [&RUN[..], &["--output", "outcomes"]].concat();
+    let one = [
+        "run",
+        "flow.yaml",
+        "--input",
+        "input.json",
+        "--output",
+        "outcomes",
+    ];
+    let check = |command: &[&str], name: &str, text: &str| {
+        assert_eq!(sandbox.run(command).code, 0, "{command:?}");
+        let before = sandbox.read("outcomes");
         let kept = std::fs::read_to_string(sandbox.path(name)).ok();
         sandbox.write(name, text);
-        let ended = sandbox.run(&to_file);
-        assert_eq!(ended.code, 2, "{name}: {ended:?}");
-        assert_eq!(sandbox.read("outcomes.jsonl"), before, "{name}");
+        let ended = sandbox.run(command);
+        assert_eq!(ended.code, 2, "{command:?} {name}: {ended:?}");
+        assert_eq!(sandbox.read("outcomes"), before, "{command:?} {name}");
         match kept {
             Some(kept) => sandbox.write(name, &kept),
             None => std::fs::remove_file(sandbox.path(name)).unwrap(),
         }
     };
-    check("inputs.jsonl", "{\"ms\": 0}\n{");
-    check("flow.yaml", "output: { $step: none }\n");
-    check("stepflow-config.yml", "plugins: { it: { type: none } }\n");
-    check(
-        "stepflow-config.yml",
-        "routes: { \"/a{b\": [{ plugin: builtin }] }\n",
-    );
-    assert_eq!(sandbox.run(&to_file).code, 0);
+    check(&batch, "inputs.jsonl", "{\"ms\": 0}\n{");
+    check(&one, "input.json", "{\"ms\": \"x\"}");
+    for command in [&batch[..], &one] {
+        check(command, "flow.yaml", "output: { $step: none }\n");
+        for config in [
+            "plugins: { it: { type: none } }\n",
+            "routes: { \"/a{b\": [{ plugin: builtin }] }\n",
+        ] {
+            check(command, "stepflow-config.yml", config);
+        }
+    }
 }
 
 /// Answers a request that it does not look at.
