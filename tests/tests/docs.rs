@@ -283,6 +283,7 @@ fn check_messages<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<(), St
                 let method = methods.get(&*it.method);
                 (it.params.get(), method.map(|method| method.0))
             }
+            Message::Unattributed(_) => continue,
             Message::Response(it) => match (&it.result, asked.get(&it.id)) {
                 (Ok(result), Some(reader)) => (result.get(), *reader),
                 // An error, or an answer whose question is not shown.

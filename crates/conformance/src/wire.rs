@@ -559,6 +559,7 @@ impl Wire {
                     false => self.serve(&call).await?,
                 }
             }
+            What::Message(Ok(Message::Unattributed(_))) => self.strays.push(text),
             What::Message(Ok(Message::Notification(notice))) => {
                 self.look_at_call(&notice.method, &text);
             }
@@ -595,7 +596,9 @@ impl Wire {
                 let fault = Stop::fail("the answer cannot be read", "a result or an error", why);
                 self.file_answer(id, Err(fault));
             }
-            Malformed::BadRequest { .. } => self.oddities.add(Oddity::BadEnvelope, &text),
+            Malformed::BadRequest { .. } | Malformed::Nameless { .. } => {
+                self.oddities.add(Oddity::BadEnvelope, &text)
+            }
             Malformed::NotJson | Malformed::NotAMessage { .. } => {
                 self.oddities.add(Oddity::Noise, &text);
             }

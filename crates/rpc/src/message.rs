@@ -45,6 +45,14 @@ impl Id {
             false => serde_json::from_str(text),
         }
     }
+
+    /// The id, if it is one that an answer can repeat.
+    fn usable(raw: Raw<'_>) -> Result<Id, String> {
+        if raw.get().len() > MAX_ID_BYTES {
+            return Err(format!("its id is longer than {MAX_ID_BYTES} bytes"));
+        }
+        Id::read(raw).map_err(|error| format!("its id is wrong: {error}"))
+    }
 }
 
 impl From<&str> for Id {
@@ -139,6 +147,9 @@ pub enum Message {
     Response(Response),
     /// A message that wants no answer.
     Notification(Notification),
+    /// An error with `id: null`, about what could not be tied to a request. It is sent, and never read as a message:
+    /// see [`Malformed::Unattributed`].
+    Unattributed(RpcError),
 }
 
 /// Text that is no message, sorted by what the receiver can do about it.
@@ -157,6 +168,11 @@ pub enum Malformed {
     BadAnswer {
         /// The id of the call it answers.
         id: Id,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A request whose id cannot be repeated: answered with -32600 and `id: null`.
+    Nameless {
         /// What is wrong with it.
         why: String,
     },
@@ -286,6 +302,7 @@ impl Message {
         match self {
             Message::Request(request) => Cow::Borrowed(&request.params),
             Message::Notification(notification) => Cow::Borrowed(&notification.params),
+            Message::Unattributed(error) => Cow::Owned(error.to_json()),
             Message::Response(response) => match &response.result {
                 Ok(result) => Cow::Borrowed(result),
                 Err(error) => Cow::Owned(error.to_json()),
@@ -301,6 +318,10 @@ impl Message {
             Message::Notification(it) => (None, Some(&it.method), "params"),
             Message::Response(it) if it.result.is_ok() => (Some(&it.id), None, "result"),
             Message::Response(it) => (Some(&it.id), None, "error"),
+            Message::Unattributed(_) => {
+                out.extend_from_slice(br#","id":null"#);
+                (None, None, "error")
+            }
         };
         if let Some(id) = id {
             out.extend_from_slice(br#","id":"#);
@@ -318,6 +339,11 @@ impl Message {
         out.extend_from_slice(b"\":");
     }
 
+    /// Whether it was sent because of what the other side sent, which may send more of it than it reads.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Message::Response(_) | Message::Unattributed(_))
+    }
+
     /// How many bytes [`Message::encode`] would write, give or take a few for escapes.
     pub fn size(&self) -> usize {
         let id = |id: &Id| match id {
@@ -328,6 +354,7 @@ impl Message {
             + match self {
                 Message::Request(it) => id(&it.id) + it.method.len() + it.params.len(),
                 Message::Notification(it) => it.method.len() + it.params.len(),
+                Message::Unattributed(error) => error.size(),
                 Message::Response(it) => {
                     id(&it.id)
                         + match &it.result {
@@ -362,19 +389,11 @@ fn decode<'a>(text: &'a str, keep: impl Fn(Raw<'a>) -> Json) -> Result<Message, 
 
 impl<'a> Envelope<'a> {
     fn classify(self, keep: impl Fn(Raw<'a>) -> Json) -> Result<Message, Malformed> {
-        let id = match self.id {
-            None => None,
-            Some(raw) if raw.get().len() > MAX_ID_BYTES => {
-                let why = format!("its id is longer than {MAX_ID_BYTES} bytes");
-                return Err(Malformed::NotAMessage { why });
-            }
-            Some(raw) => Some(Id::read(raw).map_err(|error| Malformed::NotAMessage {
-                why: format!("its id is wrong: {error}"),
-            })?),
+        let id = match self.id.map(Id::usable).transpose() {
+            Ok(id) => id,
+            Err(why) => return Err(self.without_usable_id(why)),
         };
-        let version_is_right = self
-            .jsonrpc
-            .is_some_and(|version| version.get() == "\"2.0\"");
+        let version_is_right = self.version_is_right();
         match (self.method, self.result, self.error) {
             (Some(method), None, None) => {
                 let params = self.params.map_or_else(empty_params, keep);
@@ -386,6 +405,21 @@ impl<'a> Envelope<'a> {
             )),
             (None, result, error) => classify_answer(id, result.map(keep), error),
             (Some(_), _, _) => Err(wrong(id, "it has a method and an answer at once".into())),
+        }
+    }
+}
+
+impl Envelope<'_> {
+    fn version_is_right(&self) -> bool {
+        self.jsonrpc
+            .is_some_and(|version| version.get() == "\"2.0\"")
+    }
+
+    /// What only looks like a request, such as a line of a log, is not answered.
+    fn without_usable_id(&self, why: String) -> Malformed {
+        match self.method.is_some() && self.version_is_right() {
+            true => Malformed::Nameless { why },
+            false => Malformed::NotAMessage { why },
         }
     }
 }
@@ -470,13 +504,39 @@ fn not_an_object(text: &str) -> Malformed {
     }
 }
 
-/// The id may still be found, if it is not that which is there twice.
+/// Which of the two counts would be a guess. The id is known all the same where it stands once, or says the same each time.
 fn has_twice(text: &str, key: &str) -> Malformed {
     let why = format!("it has the key `{key}` twice");
-    match salvage(text.as_bytes(), text.as_bytes()) {
-        Some(Salvaged::Answer(id)) => Malformed::BadAnswer { id, why },
-        Some(Salvaged::Request(id)) => Malformed::BadRequest { id, why },
-        None => Malformed::NotAMessage { why },
+    let mut envelope = Envelope::default();
+    let mut id: Option<Result<Option<Id>, String>> = None;
+    for member in Members::of(text).into_iter().flatten() {
+        let Ok(member) = member else {
+            return Malformed::NotJson;
+        };
+        match envelope.place(member.key) {
+            Ok(Some(("id", _))) => {
+                let found = match member.value.get() {
+                    "null" => Ok(None),
+                    _ => Id::usable(member.value).map(Some),
+                };
+                id = Some(match id {
+                    Some(known) if known != found => Err(why.clone()),
+                    _ => found,
+                });
+            }
+            Ok(Some((_, place))) => *place = Some(member.value),
+            Ok(None) => {}
+            Err(_) => return Malformed::NotJson,
+        }
+    }
+    let is_answer = envelope.result.is_some() || envelope.error.is_some();
+    match id {
+        Some(Ok(Some(id))) if envelope.method.is_none() && is_answer => {
+            Malformed::BadAnswer { id, why }
+        }
+        Some(Ok(Some(id))) => Malformed::BadRequest { id, why },
+        Some(Err(why)) => envelope.without_usable_id(why),
+        Some(Ok(None)) | None => Malformed::NotAMessage { why },
     }
 }
 

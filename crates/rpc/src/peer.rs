@@ -347,6 +347,9 @@ async fn read(
             Arrival::Message(Message::Response(it)) => shared.on_response(it),
             Arrival::Message(Message::Request(it)) => shared.on_request(it),
             Arrival::Message(Message::Notification(it)) => shared.on_notification(it),
+            Arrival::Message(Message::Unattributed(it)) => {
+                shared.on_malformed(Malformed::Unattributed(it));
+            }
             Arrival::Malformed(it) => shared.on_malformed(it),
             Arrival::Lost { id, lost } => shared.on_lost(&id, lost),
             Arrival::Failed { id, error } => shared.resolve(&id, Err(error)),
@@ -460,6 +463,13 @@ impl Shared {
             Malformed::BadRequest { id, why } => {
                 let text = format!("this is no JSON-RPC 2.0 request: {why}");
                 self.answer(id, Err(RpcError::new(ErrorCode::INVALID_REQUEST, text)));
+            }
+            Malformed::Nameless { why } => {
+                let text = format!("this is no JSON-RPC 2.0 request: {why}");
+                let error = RpcError::new(ErrorCode::INVALID_REQUEST, text);
+                if let Err(closed) = self.send(Message::Unattributed(error), None) {
+                    debug!(%closed, "nobody left to answer to");
+                }
             }
             Malformed::Unattributed(error) => {
                 tracing::warn!(%error, "the other side reported an error about no request in particular");

@@ -67,7 +67,7 @@ impl Wire {
     fn hand_over(&self, message: Message) -> Result<(), Closed> {
         let id = match &message {
             Message::Request(request) => Some(request.id.clone()),
-            Message::Response(_) | Message::Notification(_) => None,
+            Message::Response(_) | Message::Notification(_) | Message::Unattributed(_) => None,
         };
         // Under the lock, so that nobody asks for a ticket that is about to be written down.
         let mut requests = self.requests();
@@ -160,7 +160,7 @@ impl LinkTransport {
                 self.wire.refuse(request.id.clone(), error);
                 None
             }
-            Message::Notification(_) => {
+            Message::Notification(_) | Message::Unattributed(_) => {
                 debug!(error, "a notification ignored");
                 None
             }
@@ -177,7 +177,10 @@ impl LinkTransport {
                 self.wire.refuse(id, why);
                 None
             }
-            Malformed::NotJson | Malformed::NotAMessage { .. } | Malformed::Unattributed(_) => {
+            Malformed::NotJson
+            | Malformed::Nameless { .. }
+            | Malformed::NotAMessage { .. }
+            | Malformed::Unattributed(_) => {
                 debug!(?malformed, "what is no message ignored");
                 None
             }

@@ -2,6 +2,7 @@
 //! Sees only its first and last bytes; answers only what is certain, since a wrong id would fail the wrong call.
 
 use super::Id;
+use super::MAX_ID_BYTES;
 
 /// How many bytes of each end of an unreadable message are kept for the search.
 pub const EDGE_BYTES: usize = 4096;
@@ -87,7 +88,7 @@ fn take_id(bytes: &[u8]) -> Option<Id> {
     let rest = skip_scalar(bytes)?;
     let text = &bytes[..bytes.len() - rest.len()];
     let whole = text.starts_with(b"\"") || !rest.is_empty();
-    if whole {
+    if whole && text.len() <= MAX_ID_BYTES {
         serde_json::from_slice(text).ok()
     } else {
         None

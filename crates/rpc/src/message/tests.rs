@@ -15,6 +15,8 @@ fn kind(text: &str) -> String {
         Err(Malformed::NotJson) => "not json".into(),
         Err(Malformed::BadRequest { id, .. }) => format!("bad request {id:?}"),
         Err(Malformed::BadAnswer { id, .. }) => format!("bad answer {id:?}"),
+        Ok(Message::Unattributed(_)) => unreachable!("it is read as malformed"),
+        Err(Malformed::Nameless { .. }) => "nameless".into(),
         Err(Malformed::NotAMessage { .. }) => "not a message".into(),
         Err(Malformed::Unattributed(error)) => format!("unattributed {}", error.code.0),
     }
@@ -83,15 +85,7 @@ fn a_message_is_what_its_shape_says() {
             "bad request Number(1)",
         ),
         (
-            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#,
-            "bad request Number(1)",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#,
-            "not a message",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":99999999999999999999,"method":"m"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"m","method":"m"}"#,
             "not a message",
         ),
         (
@@ -140,7 +134,80 @@ fn an_id_has_a_length_that_can_be_echoed() {
         ))
     };
     assert!(with(1000).starts_with("bad request"));
-    assert_eq!(with(2000), "not a message");
+    assert_eq!(with(2000), "nameless");
+}
+
+#[test]
+fn an_id_that_is_none_leaves_its_request_without_a_name() {
+    for id in [
+        "1.5",
+        "1.0",
+        "-0",
+        "1e3",
+        "99999999999999999999",
+        "true",
+        "[1]",
+        "{}",
+    ] {
+        let with = |rest: &str| kind(&format!(r#"{{"id":{id},{rest}}}"#));
+        assert_eq!(with(r#""jsonrpc":"2.0","method":"m""#), "nameless", "{id}");
+        assert_eq!(with(r#""jsonrpc":"2.0","result":1"#), "not a message");
+        // A line of somebody's log.
+        assert_eq!(with(r#""method":"GET""#), "not a message");
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_makes_a_message_invalid() {
+    let long = "x".repeat(2000);
+    for (members, expected) in [
+        (
+            r#""id":1,"method":"m","method":"m""#,
+            "bad request Number(1)",
+        ),
+        (
+            r#""method":"m","params":{},"params":{},"id":"a""#,
+            r#"bad request String("a")"#,
+        ),
+        (r#""id":1,"params":{},"params":{}"#, "bad request Number(1)"),
+        (r#""id":1,"result":1,"result":2"#, "bad answer Number(1)"),
+        (
+            r#""id":1,"result":1,"jsonrpc":"2.0""#,
+            "bad answer Number(1)",
+        ),
+        // The id says the same both times, or nobody knows which is meant.
+        (
+            r#""id":"a","method":"m","id":"\u0061""#,
+            r#"bad request String("a")"#,
+        ),
+        (r#""id":1,"id":2,"method":"m""#, "nameless"),
+        (r#""id":1,"id":"1","method":"m""#, "nameless"),
+        (r#""id":1,"id":null,"method":"m""#, "nameless"),
+        (r#""id":1,"id":2,"id":1,"method":"m""#, "nameless"),
+        (r#""id":1,"id":2,"result":1"#, "not a message"),
+        (r#""method":"m","method":"m""#, "not a message"),
+        (r#""id":1.0,"method":"m","method":"m""#, "nameless"),
+        (
+            &format!(r#""id":"{long}","method":"m","method":"m""#),
+            "nameless",
+        ),
+        (r#""id":1,"id":2,"method":"m","#, "not json"),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
+        assert_eq!(kind(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_error_about_nothing_in_particular_has_no_id() {
+    let mut text = Vec::new();
+    Message::Unattributed(RpcError::new(crate::ErrorCode(-32600), "what?")).encode(&mut text);
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(
+        text,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"what?"}}"#
+    );
+    assert_eq!(kind(&text), "unattributed -32600");
 }
 
 #[test]

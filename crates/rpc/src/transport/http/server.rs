@@ -340,7 +340,9 @@ impl From<Malformed> for Refusal {
             Malformed::BadRequest { id, why } | Malformed::BadAnswer { id, why } => {
                 Refusal::invalid(Some(id), &why)
             }
-            Malformed::NotAMessage { why } => Refusal::invalid(None, &why),
+            Malformed::Nameless { why } | Malformed::NotAMessage { why } => {
+                Refusal::invalid(None, &why)
+            }
             Malformed::Unattributed(_) => {
                 Refusal::invalid(None, "an error about no request in particular")
             }

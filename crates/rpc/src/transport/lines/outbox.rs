@@ -115,7 +115,7 @@ impl Outgoing for Outbox {
             return Err(Closed::ByUs);
         }
         let was_empty = queue.pieces.is_empty();
-        let is_answer = matches!(message, Message::Response(_));
+        let is_answer = message.is_answer();
         let bytes = push(&mut queue.pieces, message);
         if is_answer {
             if let Some(piece) = queue.pieces.back_mut() {

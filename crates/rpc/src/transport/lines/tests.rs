@@ -33,6 +33,7 @@ fn short(arrival: &Arrival) -> String {
         Arrival::Message(Message::Response(it)) => format!("answer {}", it.id),
         Arrival::Message(Message::Request(it)) => format!("request {}", it.id),
         Arrival::Message(Message::Notification(it)) => format!("notification {}", it.method),
+        Arrival::Message(Message::Unattributed(it)) => format!("unattributed {it}"),
         Arrival::Malformed(Malformed::NotAMessage { .. }) => "not a message".into(),
         Arrival::Malformed(other) => format!("{other:?}"),
         Arrival::Lost {
@@ -384,6 +385,51 @@ async fn what_is_being_answered_at_the_end_may_finish_where_it_is_given_time() {
     assert_eq!(last_answers(Duration::from_secs(1)).await, all);
     let answers = last_answers(Duration::ZERO).await;
     assert!(!answers.contains(second), "{answers}");
+}
+
+/// What a peer that serves `echo` says to these lines, before it hears nothing more.
+async fn said_to(lines: &str) -> Vec<serde_json::Value> {
+    let (near, far) = duplex(4096);
+    let (input, output) = tokio::io::split(near);
+    let router = Router::new(()).method_at_once::<Echo, _>(|_, [text]| Ok(text));
+    let connection = peer::connect(link(input, output, &Options::default()), router);
+    let (mut answers, mut asking) = tokio::io::split(far);
+    asking.write_all(lines.as_bytes()).await.unwrap();
+    asking.shutdown().await.unwrap();
+    connection.closed().await;
+    let mut text = String::new();
+    answers.read_to_string(&mut text).await.unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
+
+#[tokio::test]
+async fn a_request_whose_id_cannot_be_repeated_is_refused_without_one() {
+    for request in [
+        r#"{"jsonrpc":"2.0","id":1.0,"method":"echo","params":["a"]}"#,
+        r#"{"jsonrpc":"2.0","id":-0,"method":"echo","params":["a"]}"#,
+        r#"{"jsonrpc":"2.0","id":{},"method":"echo","params":["a"]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"echo","params":["a"]}"#,
+    ] {
+        let next = r#"{"jsonrpc":"2.0","id":3,"method":"echo","params":["b"]}"#;
+        let said = said_to(&format!("{request}\n{next}\n")).await;
+        assert_eq!(said.len(), 2, "{request}: {said:?}");
+        assert_eq!(said[0]["error"]["code"], -32600, "{request}");
+        assert_eq!(said[0].get("id"), Some(&serde_json::Value::Null));
+        assert_eq!(said[1]["result"], "b", "{request}");
+    }
+    for unanswered in [
+        "[1]",
+        r#"{"id":1.0,"method":"GET"}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"what?"}}"#,
+        r#"{"jsonrpc":"2.0","id":1.0,"result":1}"#,
+    ] {
+        assert_eq!(
+            said_to(&format!("{unanswered}\n")).await.len(),
+            0,
+            "{unanswered}"
+        );
+    }
 }
 
 proptest! {

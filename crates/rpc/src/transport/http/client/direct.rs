@@ -290,6 +290,10 @@ impl Outgoing for Out {
                     drop(held);
                 });
             }
+            // The request stood in a stream, and nothing says which server would know of it by another POST.
+            Message::Unattributed(error) => {
+                debug!(%error, "an error about no request in particular dropped");
+            }
             Message::Notification(notification) => {
                 let (turn, pass) = shared.gate.notification();
                 let body = encode(Message::Notification(notification));

@@ -204,7 +204,7 @@ impl Session {
                 let posted = self.request(body, ticket).await;
                 self.on_posted(Some(&id), posted).await;
             }
-            Message::Notification(_) => {
+            Message::Notification(_) | Message::Unattributed(_) => {
                 let posted = self.exchange.deliver(&self.to, None, encode(message));
                 self.on_posted(None, posted.await).await;
             }
@@ -366,9 +366,10 @@ impl Outgoing for Out {
                 self.session.unsent.add(ticket);
                 (self.session.gate.turn(), None)
             }
-            Message::Response(_) => (self.session.gate.turn(), None),
+            Message::Response(_) | Message::Unattributed(_) => (self.session.gate.turn(), None),
         };
-        let held = matches!(message, Message::Response(_))
+        let held = message
+            .is_answer()
             .then(|| self.session.undelivered.hold(message.size()));
         let session = Arc::clone(&self.session);
         self.session.posts.spawn(async move {

@@ -79,7 +79,7 @@ pub(super) async fn deliver(
 ) -> Result<Response, Refusal> {
     match message {
         Message::Request(request) => ask(server, request, caller).await,
-        Message::Notification(_) => Ok(answer::accepted()),
+        Message::Notification(_) | Message::Unattributed(_) => Ok(answer::accepted()),
         Message::Response(response) => {
             let id = response.id.clone();
             let arrival = Arrival::Message(Message::Response(response));
@@ -235,7 +235,7 @@ impl Outgoing for Out {
                 lock(&self.asked).insert(request.id.clone(), self.arrivals.clone());
             }
             Message::Response(response) if response.id != self.id => return Ok(Ticket(0)),
-            Message::Response(_) | Message::Notification(_) => {}
+            Message::Response(_) | Message::Notification(_) | Message::Unattributed(_) => {}
         }
         self.backlog.add(message.size());
         self.sent.send(message).map_err(|_| Closed::ByPeer)?;

@@ -349,7 +349,7 @@ impl Session {
         let number = state.events.next_number();
         let text = answer::event(Some(format_args!("{}.{number}", self.id)), message);
         self.backlog.add(text.len());
-        let is_answer = matches!(message, Message::Response(_));
+        let is_answer = message.is_answer();
         state.events.push(text, is_answer);
         drop(state);
         self.happened.notify_waiters();

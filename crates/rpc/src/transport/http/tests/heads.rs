@@ -87,6 +87,14 @@ async fn bodies_that_are_no_message_are_refused_each_in_its_way() {
         ("[]", -32600),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"echo"}]"#, -32600),
         (r#"{"jsonrpc":"2.0","id":"q1"}"#, -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":1.0,"method":"echo","params":["a"]}"#,
+            -32600,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"echo","params":["a"]}"#,
+            -32600,
+        ),
         (r#"{"jsonrpc":"2.0","id":"q1","method":1}"#, -32600),
         (
             r#"{"jsonrpc":"2.0","id":"q1","result":1,"error":{"code":1,"message":""}}"#,

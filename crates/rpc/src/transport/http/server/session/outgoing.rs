@@ -19,7 +19,7 @@ impl Outgoing for Out {
     fn send(&self, message: Message, _about: Option<&Id>) -> Result<Ticket, Closed> {
         let answered = match &message {
             Message::Response(response) => Some(response.id.clone()),
-            Message::Request(_) | Message::Notification(_) => None,
+            Message::Request(_) | Message::Notification(_) | Message::Unattributed(_) => None,
         };
         let mut state = self.session.lock();
         if state.is_over() || state.is_closing {

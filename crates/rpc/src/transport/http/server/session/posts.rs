@@ -105,7 +105,7 @@ pub(in crate::transport::http::server) async fn deliver(
 ) -> Result<Response, Refusal> {
     match message {
         Message::Request(request) => ask(server, session, request).await,
-        message @ (Message::Response(_) | Message::Notification(_)) => {
+        message @ (Message::Response(_) | Message::Notification(_) | Message::Unattributed(_)) => {
             session.arrive(Arrival::Message(message)).await?;
             Ok(answer::accepted())
         }
