@@ -29,6 +29,7 @@ use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
 use crate::secrets::Secrets;
+use crate::secrets::of_flow;
 
 /// A flow and everything that was found in it.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub fn check_with(
     let offer = config.and_then(Offer::new);
     let known = |path: &str| told(path).or_else(|| offer.as_ref()?.schemas(path));
     let plan::Checked { plan, diagnostics } = plan::check_with(source, &known);
-    remember_defaults(source, plan.as_ref(), secrets);
+    of_flow::remember_written(source, secrets);
     let mut all: Vec<Diagnostic> = diagnostics.into_iter().collect();
     if let Some(offer) = &offer {
         all.extend(check_components(source, plan.as_ref(), offer));
@@ -74,19 +75,6 @@ pub fn check_with(
             source: Arc::clone(source),
             diagnostics: all,
         },
-    }
-}
-
-/// A secret may stand in the flow as a default, also in one with mistakes, whose lines are about to be shown.
-fn remember_defaults(source: &Arc<Source>, plan: Option<&Plan>, secrets: &Secrets) {
-    let declared = match plan {
-        Some(plan) => plan.variables().cloned(),
-        None => Flow::read(source, &mut Diagnostics::new(source)).and_then(|flow| flow.variables),
-    };
-    let each = declared.iter().flat_map(|declared| declared.each.values());
-    for variable in each.filter(|variable| variable.is_secret) {
-        let default = variable.default.iter();
-        default.for_each(|default| secrets.add_value(default));
     }
 }
 

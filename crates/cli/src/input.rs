@@ -28,7 +28,7 @@ use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
 use crate::screen::Screen;
-use crate::secrets::Secrets;
+use crate::secrets::of_flow;
 
 /// How long stdin may be silent before the user is told that it is read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -180,7 +180,7 @@ pub async fn variables(
     } else {
         given
     };
-    remember_secrets(plan, &variables, &context.screen.secrets);
+    of_flow::remember_given(plan, &variables, &context.screen.secrets);
     Ok(variables)
 }
 
@@ -259,16 +259,4 @@ pub fn with_environment(
         all.insert(name, value);
     }
     Ok(Value::object(all))
-}
-
-/// Remembers the values of secret variables, so that they are shown nowhere.
-pub fn remember_secrets(plan: &Plan, given: &Value, secrets: &Secrets) {
-    let declared = plan
-        .variables()
-        .into_iter()
-        .flat_map(|declared| &declared.each);
-    for (name, variable) in declared.filter(|(_, variable)| variable.is_secret) {
-        let value = given.get(name).or_else(|| variable.default.clone());
-        value.iter().for_each(|value| secrets.add_value(value));
-    }
 }

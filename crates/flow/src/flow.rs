@@ -16,6 +16,7 @@ use crate::value::Value;
 mod component;
 mod read;
 mod read_step;
+mod secret;
 mod shapes;
 mod suite;
 

@@ -9,6 +9,7 @@
 //! | [`http`] | a server that runs elsewhere | a message a POST, and Server-Sent Events |
 
 pub mod child;
+mod cut;
 pub mod http;
 pub mod lines;
 pub mod memory;

@@ -128,9 +128,7 @@ pub fn options(url: &str, http: &HttpArgs, context: &Context) -> Result<Options,
 fn parse_url(text: &str, secrets: &Secrets) -> Result<Url, CliError> {
     let why = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-            url.password().into_iter().for_each(|it| secrets.add(it));
-            url.query_pairs().for_each(|(_, value)| secrets.add(&value));
-            url.query().into_iter().for_each(|it| secrets.add(it));
+            secrets.add_url(&url);
             return Ok(url);
         }
         Ok(_) => "it must start with `http://` or `https://`".to_owned(),
@@ -154,10 +152,7 @@ pub fn shown(url: &Url) -> String {
 fn header_of(word: &str, secrets: &Secrets) -> Result<(header::Name, header::Value), CliError> {
     let at = word.find(['=', ':']);
     let (name, value) = at.map_or((word, ""), |at| (&word[..at], word[at + 1..].trim()));
-    secrets.add(value);
-    // `Bearer TOKEN`: the token alone is a secret too.
-    let (_, token) = value.split_once(' ').unwrap_or_default();
-    secrets.add(token.trim());
+    secrets.add_header(value);
     match (header::Name::try_from(name), header::Value::try_from(value)) {
         (Ok(name), Ok(mut value)) if at.is_some() => {
             value.set_sensitive(true);

@@ -81,7 +81,10 @@ fn url(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Url> {
         .take("url")
         .map_or_else(|| fields.span(), |node| node.span);
     let why = match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            reader.secret_url(&url);
+            return Some(url);
+        }
         Ok(_) => "it must start with `http://` or `https://`".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -126,7 +129,7 @@ fn headers(reader: &mut Reader<'_>, fields: &mut Fields<'_>, client: &mut Option
         };
         value.set_sensitive(true);
         if is_secret(name.as_str()) {
-            reader.secret(&entry.node, &text);
+            reader.secret_header(&entry.node, &text);
         }
         client.headers.insert(name, value);
     }

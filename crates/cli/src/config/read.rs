@@ -22,6 +22,7 @@ use stepflow_flow::document::Node;
 use stepflow_flow::document::Span;
 use stepflow_flow::flow::read_backoff;
 use stepflow_flow::path::Segment;
+use stepflow_rpc::transport::http::client::Url;
 
 use super::Config;
 use super::Loaded;
@@ -289,6 +290,18 @@ impl Reader<'_> {
         if !self.refused.contains(&node.span) {
             self.secrets.add(text);
         }
+    }
+
+    /// The same for the value of a header.
+    pub fn secret_header(&self, node: &Node, text: &str) {
+        if !self.refused.contains(&node.span) {
+            self.secrets.add_header(text);
+        }
+    }
+
+    /// The same for what a URL holds.
+    pub fn secret_url(&self, url: &Url) {
+        self.secrets.add_url(url);
     }
 
     /// The string of an optional key.

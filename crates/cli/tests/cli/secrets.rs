@@ -94,8 +94,9 @@ variables:
   properties:
     key: { type: string, is_secret: true, env_var: VAULT }
     spare: { type: string, is_secret: true, default: sesame-in-the-file }
+    deep: { type: object, properties: { pin: { type: string, is_secret: true } }, default: { pin: sesame-deep-inside } }
 steps:
-  - { id: greet, component: noop, input: { $template: \"{{ $variable.key }} {{ $variable.spare }}\" } }
+  - { id: greet, component: noop, input: { $template: \"{{ $variable.key }} {{ $variable.spare }} {{ $variable.deep }}\" } }
   - { id: leak, component: /sh/leak, input: { key: { $variable: key }, text: { $step: greet } }, onError: { action: retry, maxRetries: 1, backoff: { minDelay: 1ms } } }
 output: { $step: leak }
 test:
@@ -135,6 +136,17 @@ fn no_command_tells_a_secret() {
             "inputs.jsonl",
             "--env-variables",
         ],
+        [
+            &run[..2],
+            &[
+                "--inputs",
+                "inputs.jsonl",
+                "--env-variables",
+                "--output",
+                "o.jsonl",
+            ],
+        ]
+        .concat(),
         vec!["run", "bad.yaml", "--env-variables"],
         vec!["test", "flow.yaml"],
         vec!["test", "flow.yaml", "--diff"],
@@ -163,9 +175,10 @@ fn no_command_tells_a_secret() {
             let program = program.env("TOKEN", SECRET).env("VAULT", SECRET);
             let ended = crate::support::ended(program, &sandbox.path(""));
             let log = std::fs::read_to_string(sandbox.path("log.txt")).unwrap_or_default();
-            let said = [ended.stdout, ended.stderr, log].concat();
+            let outcomes = std::fs::read_to_string(sandbox.path("o.jsonl")).unwrap_or_default();
+            let said = [ended.stdout, ended.stderr, log, outcomes].concat();
             assert!(!said.is_empty(), "{args:?}");
-            for secret in [SECRET, "sesame-in-the-file"] {
+            for secret in [SECRET, "sesame-in-the-file", "sesame-deep-inside"] {
                 assert!(!said.contains(secret), "{args:?}:\n{said}");
             }
         }

@@ -150,7 +150,12 @@ fn shown(text: &str) -> &str {
 }
 
 fn error(text: &str, what: &str, span: Span) -> TemplateError {
-    let shown: String = shown(text).chars().take(60).collect();
+    const LONGEST: usize = 60;
+    let whole = shown(text);
+    let shown = match whole.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole.to_owned(),
+    };
     TemplateError {
         message: format!("in a template, \"{{{{ {shown}\" {what}"),
         hint: SHAPES,

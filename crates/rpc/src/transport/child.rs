@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::cut::cut;
 use super::lines;
 use crate::error::Closed;
 use crate::link::Ending;
@@ -250,7 +251,7 @@ async fn drain(stderr: ChildStderr, said: Arc<Said>) {
         line.clear();
         let ended = read_bounded_line(&mut stderr, &mut line).await;
         if !line.is_empty() {
-            let text = String::from_utf8_lossy(&line);
+            let text = cut(&line, tail::MAX_LINE_BYTES);
             tracing::info!(target: "stepflow::output", plugin = %said.name, "{text}");
             said.stderr.push(&text);
         }
@@ -260,7 +261,7 @@ async fn drain(stderr: ChildStderr, said: Arc<Said>) {
     }
 }
 
-/// Reads to the next line break, keeping a bounded part; says whether the stream ended.
+/// Reads to the next line break, keeping a bounded part, one byte longer than what is shown so that a cut is noticed; says whether the stream ended.
 async fn read_bounded_line(stderr: &mut BufReader<ChildStderr>, line: &mut Vec<u8>) -> bool {
     loop {
         let Ok(chunk) = stderr.fill_buf().await else {
@@ -271,7 +272,7 @@ async fn read_bounded_line(stderr: &mut BufReader<ChildStderr>, line: &mut Vec<u
         }
         let line_break = memchr::memchr(b'\n', chunk);
         let end = line_break.unwrap_or(chunk.len());
-        let room = tail::MAX_LINE_BYTES.saturating_sub(line.len());
+        let room = (tail::MAX_LINE_BYTES + 1).saturating_sub(line.len());
         line.extend_from_slice(&chunk[..end.min(room)]);
         stderr.consume(line_break.map_or(end, |at| at + 1));
         if line_break.is_some() {

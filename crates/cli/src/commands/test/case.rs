@@ -24,6 +24,7 @@ use crate::commands::Context;
 use crate::input;
 use crate::report::CliError;
 use crate::report::words;
+use crate::secrets::of_flow;
 
 /// How long the work of a run may take to stop, before it is let go.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -126,7 +127,7 @@ async fn end(
             return Ok(Ended::unstarted(error));
         }
     };
-    input::remember_secrets(plan, &variables, &context.screen.secrets);
+    of_flow::remember_given(plan, &variables, &context.screen.secrets);
     let components = Mocked {
         plugins: runtime.plugins.clone(),
         mocks: case.mocks.clone(),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use crate::transport::cut::cut;
+
 /// Longer lines are cut.
 pub(super) const MAX_LINE_BYTES: usize = 2 * 1024;
 const MAX_LINES: usize = 50;
@@ -23,12 +25,12 @@ pub struct Tail {
 impl Tail {
     /// Adds a line.
     pub fn push(&self, line: &str) {
-        let cut = line.floor_char_boundary(MAX_LINE_BYTES);
+        let line: Box<str> = cut(line.as_bytes(), MAX_LINE_BYTES).into();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.last.len() == MAX_LINES {
             lines.last.pop_front();
         }
-        lines.last.push_back(line[..cut].into());
+        lines.last.push_back(line);
         lines.count += 1;
     }
 
@@ -60,14 +62,15 @@ mod tests {
     #[test]
     fn the_last_lines_are_kept_and_long_ones_cut() {
         let most = "x".repeat(MAX_LINE_BYTES);
-        let before_the_cut = "x".repeat(MAX_LINE_BYTES - 1);
+        let before_the_cut = "x".repeat(MAX_LINE_BYTES - "…".len() - 1);
+        let (cut, cut_before) = (format!("{before_the_cut}x…"), format!("{before_the_cut}…"));
         // (lines, what is kept of them)
         let cases: [(Vec<String>, Vec<&str>); 4] = [
             (vec![], vec![]),
             (vec!["a".into(), "b".into()], vec!["a", "b"]),
-            (vec![most.repeat(5), most.clone()], vec![&most, &most]),
+            (vec![most.repeat(5), most.clone()], vec![&cut, &most]),
             // A character that the cut would split goes as a whole.
-            (vec![format!("{before_the_cut}é")], vec![&before_the_cut]),
+            (vec![format!("{before_the_cut}ééé")], vec![&cut_before]),
         ];
         for (lines, kept) in cases {
             let tail = Tail::default();

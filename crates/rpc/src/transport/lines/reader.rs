@@ -16,6 +16,7 @@ use crate::message::Malformed;
 use crate::message::Message;
 use crate::message::Salvaged;
 use crate::message::salvage;
+use crate::transport::cut::cut;
 
 /// How much is asked of the stream at least.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -263,9 +264,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     fn hear(&self, line: &[u8]) {
-        self.noise.heard(&String::from_utf8_lossy(
-            &line[..line.len().min(NOISE_BYTES)],
-        ));
+        self.noise.heard(&cut(line, NOISE_BYTES));
     }
 }
 
