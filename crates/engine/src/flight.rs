@@ -118,7 +118,9 @@ impl<F: Future + Unpin> Flight<F> {
             bell,
             waker,
         } = &mut self.seats[seat];
-        bell.is_ringing.store(false, Ordering::Release);
+        // It reads and writes, as the ring does: of the two one comes first. A ring that comes before is seen here, with all that
+        // led to it; one that comes after is a new one. A mere write could come late, and let a ring in between be taken for done.
+        bell.is_ringing.swap(false, Ordering::AcqRel);
         let Some(polled) = future else {
             return Poll::Pending;
         };

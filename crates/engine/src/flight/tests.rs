@@ -170,6 +170,87 @@ fn what_is_dropped_is_dropped_at_once() {
     assert_eq!(scene.poll(), Poll::Ready(None));
 }
 
+/// Ends when the count is there. Reads it and does nothing else: no lock orders what it sees.
+struct Awaited {
+    count: Arc<AtomicUsize>,
+    goal: usize,
+}
+
+impl Future for Awaited {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match self.count.load(Ordering::Acquire) >= self.goal {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// What changes while a future is polled that was woken for something else before is not missed. Two threads meet there many
+/// times, and now and then at the one moment that matters.
+#[test]
+fn who_is_woken_while_it_is_polled_is_polled_again() {
+    const ROUNDS: usize = 10_000;
+    let mut flight = Flight::default();
+    let [asked, count, rung] = [(); 3].map(|()| Arc::<AtomicUsize>::default());
+    let seat = flight.add_seat();
+    flight.free.push(seat);
+    // All of them have this seat, one after the other.
+    let waker = flight.seats[seat].waker.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                wait_for(&asked, round);
+                waker.wake_by_ref();
+                (0..round % 64).for_each(|_| std::hint::spin_loop());
+                count.store(round, Ordering::Release);
+                waker.wake_by_ref();
+                rung.store(round, Ordering::Release);
+            }
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        for goal in 1..=ROUNDS {
+            let count = Arc::clone(&count);
+            assert!(flight.launch(Awaited { count, goal }).is_pending());
+            asked.store(goal, Ordering::Release);
+            let mut n_looks = 0;
+            let is_missed = loop {
+                let is_last = rung.load(Ordering::Acquire) == goal;
+                if flight.poll_ended(&mut context).is_ready() {
+                    break false;
+                }
+                if is_last {
+                    break true;
+                }
+                make_way(&mut n_looks);
+            };
+            // The other thread goes through all rounds whatever happens, or the test would not end.
+            if is_missed {
+                asked.store(ROUNDS, Ordering::Release);
+                panic!("round {goal}: nobody polled it after it was woken for the last time");
+            }
+            wait_for(&rung, goal);
+        }
+    });
+}
+
+fn wait_for(number: &AtomicUsize, at_least: usize) {
+    let mut n_looks = 0;
+    while number.load(Ordering::Acquire) < at_least {
+        make_way(&mut n_looks);
+    }
+}
+
+/// Waits for a moment; on one core the other thread needs this one now and then.
+fn make_way(n_looks: &mut u32) {
+    *n_looks += 1;
+    match n_looks.is_multiple_of(1000) {
+        true => std::thread::yield_now(),
+        false => std::hint::spin_loop(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
