@@ -189,6 +189,11 @@ impl Diagnostics {
         &self.source
     }
 
+    /// Lets go of the text, of which what was found has kept its own excerpts.
+    pub(crate) fn forget_text(&mut self) {
+        self.source = Source::new(self.source.name(), "");
+    }
+
     /// Names the step that what follows belongs to.
     pub fn enter_step(&mut self, step: Option<&Arc<str>>) {
         self.step = step.cloned();

@@ -116,7 +116,7 @@ pub struct Step {
     /// Where the input stands, or the component where there is none.
     pub input_span: Span,
     /// Whether to leave it out.
-    pub skip_if: Option<Expression<StepName>>,
+    pub skip_if: Option<Box<Expression<StepName>>>,
     /// What to do when it fails.
     pub on_error: OnError<StepName>,
     /// How long one attempt may take, from sending.
@@ -143,7 +143,7 @@ pub enum OnError<R> {
     /// The step counts as skipped.
     Skip,
     /// The step succeeds with this value.
-    UseDefault(Expression<R>),
+    UseDefault(Box<Expression<R>>),
     /// The step is tried again.
     Retry(Box<Retry<R>>),
 }
@@ -165,7 +165,7 @@ impl<R> OnError<R> {
         Some(match self {
             OnError::Fail => OnError::Fail,
             OnError::Skip => OnError::Skip,
-            OnError::UseDefault(default) => OnError::UseDefault(default.map_steps(find)?),
+            OnError::UseDefault(default) => OnError::UseDefault(Box::new(default.map_steps(find)?)),
             OnError::Retry(retry) => OnError::Retry(Box::new(Retry {
                 max_retries: retry.max_retries,
                 backoff: retry.backoff,

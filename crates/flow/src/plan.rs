@@ -60,7 +60,7 @@ pub type CompiledExpression = Expression<StepIdx>;
 /// let plan = checked.plan.expect("the flow is sound");
 /// let b = plan.step_idx("b").unwrap();
 /// assert_eq!(plan.roots(), [b]);
-/// assert_eq!(plan.step(b).input_needs, [plan.step_idx("a").unwrap()]);
+/// assert_eq!(*plan.step(b).input_needs, [plan.step_idx("a").unwrap()]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plan(Arc<Compiled>);
@@ -73,7 +73,7 @@ struct Compiled {
     steps: Vec<PlannedStep>,
     by_id: HashMap<Arc<str>, StepIdx>,
     output: CompiledExpression,
-    output_needs: Vec<StepIdx>,
+    output_needs: Box<[StepIdx]>,
     roots: Vec<StepIdx>,
     input_schema: Option<Schema>,
     output_schema: Option<Schema>,
@@ -90,13 +90,13 @@ pub struct PlannedStep {
     /// The component that does it: an absolute path.
     pub component: Arc<str>,
     /// Whether to leave it out.
-    pub skip_if: Option<CompiledExpression>,
+    pub skip_if: Option<Box<CompiledExpression>>,
     /// The steps whose outcomes `skip_if` needs at once; sorted, none twice.
-    pub skip_if_needs: Vec<StepIdx>,
+    pub skip_if_needs: Box<[StepIdx]>,
     /// What goes into it.
     pub input: CompiledExpression,
     /// The steps whose outcomes `input` needs at once; sorted, none twice.
-    pub input_needs: Vec<StepIdx>,
+    pub input_needs: Box<[StepIdx]>,
     /// What to do when it fails.
     pub on_error: OnError<StepIdx>,
     /// How long one attempt may take, from sending.
@@ -187,7 +187,7 @@ impl Plan {
         self.0.variables_schema.as_ref()
     }
 
-    /// What may be wrong with the flow, though it can run.
+    /// What may be wrong with the flow, though it can run. The text that it was found in is not kept.
     pub fn warnings(&self) -> &Diagnostics {
         &self.0.warnings
     }

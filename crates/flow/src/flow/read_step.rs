@@ -101,7 +101,7 @@ fn read_component(text: &Arc<str>, span: Span, diagnostics: &mut Diagnostics) ->
 fn read_skip_if(
     fields: &mut Fields<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Expression<StepName>> {
+) -> Option<Box<Expression<StepName>>> {
     let skip_if = fields.take("skipIf");
     let skip = fields.take("skip");
     if let (Some(_), Some(skip)) = (skip_if, fields.key_span("skip")) {
@@ -115,7 +115,7 @@ fn read_skip_if(
     }
     skip_if
         .or(skip)
-        .map(|node| expression::parse_condition(node, "`skipIf`", diagnostics))
+        .map(|node| Box::new(expression::parse_condition(node, "`skipIf`", diagnostics)))
 }
 
 /// The input, and the flow inside it where the component is a built-in that runs flows: such a flow is
@@ -205,8 +205,8 @@ fn read_on_error(node: &Node, place: Place, diagnostics: &mut Diagnostics) -> On
     let on_error = match action {
         Some("skip") => OnError::Skip,
         Some("useDefault") => match fields.take_value("defaultValue") {
-            Some(default) => OnError::UseDefault(expression::parse(default, diagnostics)),
-            None => OnError::UseDefault(Expression::Literal(Value::null())),
+            Some(default) => OnError::UseDefault(Box::new(expression::parse(default, diagnostics))),
+            None => OnError::UseDefault(Box::new(Expression::Literal(Value::null()))),
         },
         Some("retry") if place == Place::AfterRetries => {
             diagnostics

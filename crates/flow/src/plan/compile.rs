@@ -27,8 +27,9 @@ pub(super) fn compile(
     known: &Known<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let parts = check(flow, known, diagnostics);
+    // First, because it takes the text of the flow twice over for a moment.
     let flow_id = flow_id(flow, diagnostics);
+    let parts = check(flow, known, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }
@@ -38,6 +39,7 @@ pub(super) fn compile(
     let roots = roots(&steps, &output_needs, &parts.uses);
     let mut warnings = diagnostics.clone();
     warnings.sort();
+    warnings.forget_text();
     Some(Plan(Arc::new(Compiled {
         flow_id: flow_id?,
         flow: flow.value.clone(),
@@ -202,7 +204,7 @@ impl Compiler<'_> {
             id: Arc::clone(&step.id),
             component: Arc::clone(&step.component),
             skip_if_needs: skip_if.as_ref().map(needed_at_once).unwrap_or_default(),
-            skip_if,
+            skip_if: skip_if.map(Box::new),
             input_needs: needed_at_once(&input),
             input,
             on_error: step
@@ -499,7 +501,7 @@ fn chain(steps: &[&Step]) -> String {
     names.join(" → ")
 }
 
-fn needed_at_once(expression: &CompiledExpression) -> Vec<StepIdx> {
+fn needed_at_once(expression: &CompiledExpression) -> Box<[StepIdx]> {
     let mut needs = Vec::new();
     expression.visit(Need::AtOnce, &mut |reference, need| {
         if let (Target::Step { step, .. }, Need::AtOnce) = (&reference.target, need) {
@@ -508,7 +510,7 @@ fn needed_at_once(expression: &CompiledExpression) -> Vec<StepIdx> {
     });
     needs.sort_unstable();
     needs.dedup();
-    needs
+    needs.into()
 }
 
 fn roots(steps: &[PlannedStep], output_needs: &[StepIdx], uses: &Uses) -> Vec<StepIdx> {
