@@ -38,6 +38,8 @@ class Component:
         self.path = path_of(name or self.signature.name)
         self.description = description or self.signature.description
         self.is_async = self.signature.is_async
+        self.result_name = f"the result of {self.path}"
+        """What errors call what it returns."""
         self.settled = False
         """Whether it was quick the last time; a hint for whoever schedules it, nothing else."""
         self._decode = self._decoder()

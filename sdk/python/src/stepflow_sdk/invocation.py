@@ -123,11 +123,9 @@ class Invocation:
     def _answer(self, result: Any) -> bytes:
         if self.cancelled is not None:
             return self.peer.error_frame(self.id, self.cancelled)
-        wrapped = message.success(self.id, _Executed(result))
+        wrapped = message.Success(self.id, _Executed(result))
         try:
-            frame = jsontext.encode(
-                result, what=f"the result of {self.component.path}", wrapped=wrapped
-            )
+            frame = jsontext.encode(result, what=self.component.result_name, wrapped=wrapped)
         except jsontext.NotJson as error:
             data = {"exception_type": "NotJson"}
             return self.peer.error_frame(
@@ -143,7 +141,7 @@ class Invocation:
             return self.peer.fitting(
                 self.id,
                 jsontext.encode(
-                    message.success(self.id, {"skipped": skipped}), what="the skip reason"
+                    message.Success(self.id, {"skipped": skipped}), what="the skip reason"
                 ),
             )
         if not isinstance(error, StepflowError):

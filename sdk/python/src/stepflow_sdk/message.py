@@ -17,11 +17,11 @@ __all__ = [
     "Id",
     "Malformed",
     "RpcError",
+    "Success",
     "decode",
     "error_frame",
     "request_frame",
     "sought_id",
-    "success",
 ]
 
 Id = int | str
@@ -91,11 +91,6 @@ def decode(frame: bytes) -> Envelope | Malformed:
         if frame.startswith(_BOM):
             return decode(frame[len(_BOM) :])
         return _diagnose(frame, error)
-
-
-def success(id: Id, result: Any) -> Success:
-    """Returns the response that carries `result`, not yet encoded."""
-    return Success(id, result)
 
 
 def error_frame(id: Id | None, error: RpcError) -> bytes:

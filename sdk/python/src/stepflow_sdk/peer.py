@@ -194,7 +194,7 @@ class Peer:
         return self.session.max_message_bytes if self.session else DEFAULT_MAX_MESSAGE_BYTES
 
     def _frame(self, id: Id, result: Any) -> bytes:
-        return self.fitting(id, jsontext.encode(message.success(id, result)))
+        return self.fitting(id, jsontext.encode(message.Success(id, result)))
 
     def error_frame(self, id: Id | None, error: StepflowError) -> bytes:
         """Writes the answer that carries `error`."""
@@ -215,7 +215,8 @@ class Peer:
         self._running.pop(invocation.id, None)
         put(frame)
         self._answering.discard(invocation)
-        self._note_drained()
+        if self._drained is not None:
+            self._note_drained()
 
     def _note_drained(self) -> None:
         drained = self._drained

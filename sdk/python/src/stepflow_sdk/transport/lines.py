@@ -152,6 +152,9 @@ class LineWriter:
     def _write_some(self) -> None:
         """Writes the frames that are queued now: small ones in one go, a large one by itself."""
         queue = self._queue
+        if len(queue) == 1 and len(queue[0]) < _JOINED:
+            self._write_all(queue.popleft() + b"\n")
+            return
         parts: list[bytes] = []
         size = 0
         while queue and size < _JOINED:
