@@ -12,6 +12,7 @@ use crate::child::Other;
 use crate::child::peak_memory;
 use crate::engine;
 use crate::flows::Shape;
+use crate::maps;
 use crate::place::Place;
 use crate::rpc::big;
 use crate::serve::Mode;
@@ -27,6 +28,11 @@ pub enum Task {
         steps: usize,
         /// Where their component is; built in when there is none.
         place: Option<Place>,
+    },
+    /// One step that runs a flow on each of many items.
+    Map {
+        /// How many.
+        items: usize,
     },
     /// Steps one after the other, on built-in components.
     Chain {
@@ -69,6 +75,7 @@ pub async fn perform(task: &str) -> anyhow::Result<()> {
             let shape = Shape::Parallel;
             (engine::run_once(shape, steps, place.as_ref()).await?, None)
         }
+        Task::Map { items } => (maps::run_once(items).await?, None),
         Task::Chain { steps } => {
             let shape = Shape::Sequential;
             (engine::run_once(shape, steps, None).await?, None)

@@ -215,11 +215,23 @@ pub async fn run_once(
     place: Option<&Place>,
 ) -> anyhow::Result<Duration> {
     let component = component(place.is_some());
+    let (first, flow) = (
+        ready(component, shape, 1)?,
+        ready(component, shape, n_steps)?,
+    );
+    run_second(place, &first, &flow).await
+}
+
+/// Runs a flow after another one, which starts what there is to start; says how long the second took.
+pub async fn run_second(
+    place: Option<&Place>,
+    first: &Ready,
+    flow: &Ready,
+) -> anyhow::Result<Duration> {
     let runtime = Runtime::new(place).await?;
-    runtime.run(&ready(component, shape, 1)?).await?;
-    let flow = ready(component, shape, n_steps)?;
+    runtime.run(first).await?;
     let start = Instant::now();
-    runtime.run(&flow).await?;
+    runtime.run(flow).await?;
     let elapsed = start.elapsed();
     runtime.close().await;
     Ok(elapsed)
@@ -239,21 +251,43 @@ fn component(has_server: bool) -> &'static str {
 
 /// A flow that is ready to run, and what comes of it.
 #[derive(Clone)]
-struct Ready {
+pub struct Ready {
     plan: Plan,
+    input: Value,
     result: Arc<str>,
 }
 
+impl Ready {
+    /// A flow by its text, what goes in, and the text of what has to come out.
+    pub fn new(text: String, input: &str, result: String) -> anyhow::Result<Ready> {
+        let flow = Flow::parse(&Source::new("bench.yaml", text))
+            .map_err(|errors| anyhow::anyhow!("{errors}"))?;
+        let plan = Plan::compile(&flow).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+        Ok(Ready {
+            plan,
+            input: Value::parse(input)?,
+            result: result.into(),
+        })
+    }
+}
+
 fn ready(component: &str, shape: Shape, n_steps: usize) -> anyhow::Result<Ready> {
-    let text = flows::text(component, shape, n_steps);
-    let flow = Flow::parse(&Source::new("bench.yaml", text))
-        .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    let plan = Plan::compile(&flow).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let result = match shape {
-        Shape::Sequential => rpc::INPUT.into(),
-        Shape::Parallel => format!("[{}]", vec![rpc::INPUT; n_steps].join(",")).into(),
+        Shape::Sequential => rpc::INPUT.to_owned(),
+        Shape::Parallel => format!("[{}]", vec![rpc::INPUT; n_steps].join(",")),
     };
-    Ok(Ready { plan, result })
+    let text = flows::text(component, shape, n_steps);
+    Ready::new(text, rpc::INPUT, result)
+}
+
+/// Reads a flow of built-in steps and compiles it; says how long.
+pub fn read_once(shape: Shape, n_steps: usize) -> anyhow::Result<Duration> {
+    let text = flows::text(component(false), shape, n_steps);
+    let start = Instant::now();
+    let ready = Ready::new(text, rpc::INPUT, String::new())?;
+    let elapsed = start.elapsed();
+    drop(ready);
+    Ok(elapsed)
 }
 
 /// An engine, and what it runs steps on.
@@ -310,7 +344,7 @@ impl Runtime {
 
     /// Runs a flow to its end, and looks at the result.
     async fn run(&self, flow: &Ready) -> anyhow::Result<()> {
-        let request = Request::new(flow.plan.clone(), Value::parse(rpc::INPUT)?);
+        let request = Request::new(flow.plan.clone(), flow.input.clone());
         let run = self.engine.run(request).context("the run does not start")?;
         let finished = tokio::spawn(run).await?.context("the runtime failed")?;
         match finished.outcome {

@@ -12,6 +12,7 @@ mod engine;
 mod floors;
 mod flows;
 mod machine;
+mod maps;
 mod peers;
 mod place;
 mod plot;
@@ -146,6 +147,7 @@ fn probes(arguments: &Arguments, effort: Effort) -> anyhow::Result<(Vec<Probe>, 
     probes.extend(rpc::probes(&servers, effort));
     probes.extend(rpc::big::probes(&servers));
     probes.extend(engine::probes(&servers, effort).context("the flows that are measured")?);
+    probes.extend(maps::probes());
     probes.extend(cold::probes(&stepflow, effort)?);
     let installed = Installed {
         program: arguments.peers_program.clone(),

@@ -17,6 +17,7 @@ use crate::child::peak_memory;
 use crate::effort::Effort;
 use crate::engine;
 use crate::flows::Shape;
+use crate::maps;
 use crate::place;
 use crate::place::Place;
 use crate::place::Reached;
@@ -99,12 +100,18 @@ async fn steps(servers: &Servers, effort: Effort) -> anyhow::Result<Plot> {
             curves.push(curve(&name, works(10, most, effort), run).await?);
         }
     }
+    let map = async |n_items| maps::run_once(n_items).await;
+    let works_of_map = works(10, 1_000_000, effort);
+    curves.push(curve("map, built-in", works_of_map, map).await?);
+    let read = async |n_steps| engine::read_once(Shape::Sequential, n_steps);
+    let works_of_read = works(10, 100_000, effort);
+    curves.push(curve("read and compiled", works_of_read, read).await?);
     Ok(Plot {
         file: "steps",
-        title: "A run by its steps",
-        work: "steps",
+        title: "A run by its steps or items",
+        work: "steps or items",
         cost: "milliseconds a run",
-        bound: "Built-in steps are bounded by the engine, which works on one core for a run; sequential steps on a server by one round trip each, and parallel ones by how fast Python reads and writes lines.",
+        bound: "Built-in steps are bounded by the engine, which works on one core for a run; sequential steps on a server by one round trip each, and parallel ones by how fast Python reads and writes lines. A map has a run for each item, on the core of the run around them. Reading is bounded by the YAML parser.",
         curves,
     })
 }

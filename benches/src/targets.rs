@@ -7,6 +7,7 @@ use crate::engine;
 use crate::floors::http;
 use crate::floors::pipes;
 use crate::flows::Shape;
+use crate::maps;
 use crate::peers;
 use crate::rpc::big;
 use crate::table::Table;
@@ -289,6 +290,16 @@ fn steps() -> Vec<Target> {
             "Memory of the runtime for a flow of 100 000 steps: four times its text and 50 MB",
             "memory of the runtime: built-in, 100 000 sequential",
             Wanted::AtMost(4.0 * flow + 50.0),
+        ),
+        target(
+            "A map over 1 000 000 items: time of an item against that in one of 10 000",
+            maps::MANY,
+            times(maps::SOME, 1.5),
+        ),
+        target(
+            "Memory of the runtime for a map over 1 000 000 items: four times the texts that go in and come out, and 50 MB",
+            maps::MEMORY,
+            Wanted::AtMost(4.0 * maps::texts_megabytes() + 50.0),
         ),
     ]
 }
