@@ -65,14 +65,22 @@ impl<F: Future + Unpin> Flight<F> {
     }
 
     /// Polls a future, and keeps it if that did not end it.
-    pub fn launch(&mut self, future: F) -> Poll<F::Output> {
-        let seat = self.free.pop().unwrap_or_else(|| self.add_seat());
-        self.seats[seat].future = Some(future);
-        self.poll_seat(seat)
+    pub fn launch(&mut self, mut future: F) -> Poll<F::Output> {
+        let number = self.free.pop().unwrap_or_else(|| self.add_seat());
+        let seat = &mut self.seats[number];
+        let result = seat.bell.poll(&mut future, &seat.waker);
+        match result.is_ready() {
+            true => self.free.push(number),
+            false => seat.future = Some(future),
+        }
+        result
     }
 
     /// The output of one that has ended; `None` when no future goes on. Until then the owner is woken when one is.
     pub fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
         self.woken.owner.register(context.waker());
         if let Some(output) = self.go_through_turn() {
             return Poll::Ready(Some(output));
@@ -82,10 +90,7 @@ impl<F: Future + Unpin> Flight<F> {
         if let Some(output) = self.go_through_turn() {
             return Poll::Ready(Some(output));
         }
-        match self.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Pending,
-        }
+        Poll::Pending
     }
 
     fn go_through_turn(&mut self) -> Option<F::Output> {
@@ -112,24 +117,32 @@ impl<F: Future + Unpin> Flight<F> {
         seat
     }
 
-    fn poll_seat(&mut self, seat: usize) -> Poll<F::Output> {
-        let Seat {
-            future,
-            bell,
-            waker,
-        } = &mut self.seats[seat];
-        // It reads and writes, as the ring does: of the two one comes first. A ring that comes before is seen here, with all that
-        // led to it; one that comes after is a new one. A mere write could come late, and let a ring in between be taken for done.
-        bell.is_ringing.swap(false, Ordering::AcqRel);
-        let Some(polled) = future else {
+    fn poll_seat(&mut self, number: usize) -> Poll<F::Output> {
+        let seat = &mut self.seats[number];
+        let Some(future) = &mut seat.future else {
+            seat.bell.answer();
             return Poll::Pending;
         };
-        let result = Pin::new(polled).poll(&mut Context::from_waker(waker));
+        let result = seat.bell.poll(future, &seat.waker);
         if result.is_ready() {
-            *future = None;
-            self.free.push(seat);
+            seat.future = None;
+            self.free.push(number);
         }
         result
+    }
+}
+
+impl Bell {
+    /// Polls who has the seat. What rings from here on is heard.
+    fn poll<F: Future + Unpin>(&self, future: &mut F, waker: &Waker) -> Poll<F::Output> {
+        self.answer();
+        Pin::new(future).poll(&mut Context::from_waker(waker))
+    }
+
+    /// It reads and writes, as the ring does: of the two one comes first. A ring that comes before is seen here, with all that led to
+    /// it; one that comes after is a new one. A mere write could come late, and let a ring in between be taken for done.
+    fn answer(&self) {
+        self.is_ringing.swap(false, Ordering::AcqRel);
     }
 }
 
