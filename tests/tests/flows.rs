@@ -242,7 +242,7 @@ fn both_dialects_give_equal_plans() {
 fn expressions(flow: &Flow) -> Vec<Value> {
     let steps = flow.steps.iter().flat_map(|step| {
         let default = step.on_error.default_value();
-        [Some(&step.input), step.skip_if.as_ref(), default]
+        [Some(&step.input), step.skip_if.as_deref(), default]
     });
     steps
         .flatten()
