@@ -18,7 +18,7 @@ pub fn outcome(outcome: &Outcome, file: Option<&Path>) -> Result<(), CliError> {
     let value = Value::from_serialize(outcome).map_err(|error| {
         CliError::internal("the outcome cannot be written as JSON").because(error)
     })?;
-    match file {
+    let written = match file {
         None => print(&json(&value)),
         Some(file) => {
             let text = if is_yaml(file) {
@@ -29,7 +29,10 @@ pub fn outcome(outcome: &Outcome, file: Option<&Path>) -> Result<(), CliError> {
             std::fs::write(file, text)
                 .map_err(|error| words::unwritable(&file.display().to_string(), error))
         }
-    }
+    };
+    written.map_err(|error| {
+        error.hint("the run itself has ended; it will run again if you start it again")
+    })
 }
 
 /// JSON and a line break: for programs in a pipe, for people on a terminal.

@@ -39,9 +39,7 @@ pub fn unreadable(what: &str, path: &Path, error: io::Error) -> CliError {
 
 /// A result cannot be written.
 pub fn unwritable(place: &str, error: io::Error) -> CliError {
-    CliError::internal(format!("the result cannot be written to {place}"))
-        .because(error)
-        .hint("the run itself has ended; it will run again if you start it again")
+    CliError::internal(format!("the result cannot be written to {place}")).because(error)
 }
 
 impl From<StartError> for CliError {

@@ -295,6 +295,51 @@ fn what_is_refused_leaves_the_outcomes_of_before_alone() {
     }
 }
 
+#[test]
+fn inputs_are_never_written_over_whatever_name_they_have() {
+    let sandbox = sandbox("{\"ms\": 0}\n");
+    std::fs::hard_link(sandbox.path("inputs.jsonl"), sandbox.path("hard.jsonl")).unwrap();
+    std::os::unix::fs::symlink("inputs.jsonl", sandbox.path("soft.jsonl")).unwrap();
+    for name in ["inputs.jsonl", "hard.jsonl", "soft.jsonl"] {
+        let ended = sandbox.run(&[&RUN[..], &["--output", name]].concat());
+        assert_eq!(ended.code, 2, "{name}: {ended:?}");
+        assert_eq!(sandbox.read("inputs.jsonl"), "{\"ms\": 0}\n", "{name}");
+    }
+}
+
+#[test]
+fn one_batch_at_a_time_writes_to_a_file() {
+    let sandbox = sandbox("{\"ms\": 0, \"name\": 1}\n");
+    let to_file = [&RUN[..], &["--output", "outcomes.jsonl"]].concat();
+    assert_eq!(sandbox.run(&to_file).code, 0);
+    let before = sandbox.read("outcomes.jsonl");
+    // As a batch has it that goes on.
+    let held = std::fs::File::open(sandbox.path("outcomes.jsonl")).unwrap();
+    held.lock().unwrap();
+    for resume in [&[][..], &["--resume"]] {
+        let ended = sandbox.run(&[&to_file[..], resume].concat());
+        assert_eq!(ended.code, 2, "{ended:?}");
+        let words = "another batch is writing to outcomes.jsonl";
+        assert!(ended.stderr.contains(words), "{ended:?}");
+        assert_eq!(sandbox.read("outcomes.jsonl"), before);
+    }
+    drop(held);
+    assert_eq!(sandbox.run(&to_file).code, 0);
+}
+
+#[test]
+fn outcomes_that_cannot_be_written_say_what_was_run() {
+    let sandbox = sandbox("{\"ms\": 0}\n");
+    for (place, words) in [
+        ("no/folder.jsonl", "no input was run"),
+        ("/dev/full", "--resume goes on after them"),
+    ] {
+        let ended = sandbox.run(&[&RUN[..], &["--output", place]].concat());
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert!(ended.stderr.contains(words), "{ended:?}");
+    }
+}
+
 /// Answers a request that it does not look at.
 fn answer(mut stream: TcpStream) {
     let text = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

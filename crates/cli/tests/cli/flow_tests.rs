@@ -470,6 +470,27 @@ fn servers_run_while_the_tests_do() {
 }
 
 #[test]
+fn a_server_is_found_in_texts_alone_whatever_its_name() {
+    let sandbox = Sandbox::new();
+    let flow = r#"
+output: { $input: $ }
+test:
+  servers:
+    '"b":1,"c': { command: python3, args: [-m, http.server, '{port}', --bind, 127.0.0.1], startupTimeoutMs: 60000 }
+  cases:
+    - { name: it, input: [{ "b": 1, "c.port}": 2 }, 'at {"b":1,"c.port}'] }
+"#;
+    sandbox.write("flow.yaml", flow);
+    let ended = sandbox.run(&["test", "--format", "json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let seen = &json["flows"][0]["cases"][0]["actual"]["result"];
+    assert_eq!(seen[0], serde_json::json!({ "b": 1, "c.port}": 2 }));
+    let port = seen[1].as_str().unwrap().strip_prefix("at ");
+    assert!(port.unwrap().parse::<u16>().is_ok(), "{seen}");
+}
+
+#[test]
 fn a_server_that_does_not_start_fails_the_flow() {
     let sandbox = Sandbox::new();
     sandbox.write("www/index.html", "hello");

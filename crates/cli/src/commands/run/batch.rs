@@ -8,6 +8,7 @@ mod outcomes;
 mod window;
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use futures_util::StreamExt;
@@ -127,7 +128,8 @@ fn check_files(inputs: &Path, outcomes: Option<&Path>) -> Result<(), CliError> {
         return Err(CliError::usage(message).hint(hint));
     }
     let unreadable = |error| words::unreadable("the inputs", inputs, error);
-    if !inputs.metadata().map_err(unreadable)?.is_file() {
+    let file = inputs.metadata().map_err(unreadable)?;
+    if !file.is_file() {
         let message = format!(
             "the inputs must be in a file, and {} is none",
             inputs.display()
@@ -136,10 +138,11 @@ fn check_files(inputs: &Path, outcomes: Option<&Path>) -> Result<(), CliError> {
             "they are read more than once, and a pipe can be read once: write them to a file first",
         ));
     }
-    let same = outcomes
-        .and_then(|outcomes| outcomes.canonicalize().ok())
-        .is_some_and(|outcomes| inputs.canonicalize().is_ok_and(|inputs| inputs == outcomes));
-    if same {
+    // A file may have several names.
+    let is_same = outcomes
+        .and_then(|outcomes| outcomes.metadata().ok())
+        .is_some_and(|outcomes| (outcomes.dev(), outcomes.ino()) == (file.dev(), file.ino()));
+    if is_same {
         let message = format!(
             "{} holds the inputs, and would be written over",
             inputs.display()

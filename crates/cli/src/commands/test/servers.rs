@@ -54,7 +54,7 @@ impl Places {
 
     /// The text with ports and URLs in it; `own` is the server that `{port}` means.
     pub fn fill(&self, text: &str, own: Option<&str>) -> String {
-        let mut filled = self.fill_named(text.to_owned());
+        let mut filled = self.fill_named(text.to_owned(), str::to_owned);
         for Place { name, port, .. } in &self.0 {
             if own == Some(name) || own.is_none() && self.0.len() == 1 {
                 filled = filled
@@ -67,13 +67,15 @@ impl Places {
 
     /// A value with the ports and URLs of servers in its texts. They are called by their names there: a `{port}` is data.
     pub fn fill_value(&self, value: &Value) -> Value {
-        // What is written in has nothing that JSON would escape.
-        let filled = self.fill_named(value.as_text().to_owned());
+        // What is looked for stands inside a text, whatever the name: there its quotes are escaped. What is written in has
+        // nothing that JSON would escape.
+        let filled = self.fill_named(value.as_text().to_owned(), inside_json);
         Value::parse(&filled).expect("a URL leaves the text it is written in what it was: JSON")
     }
 
-    fn fill_named(&self, text: String) -> String {
+    fn fill_named(&self, text: String, as_written: impl Fn(&str) -> String) -> String {
         self.0.iter().fold(text, |text, Place { name, port, .. }| {
+            let name = as_written(name);
             text.replace(&format!("{{{name}.url}}"), &url(*port))
                 .replace(&format!("{{{name}.port}}"), &port.to_string())
         })
@@ -94,6 +96,13 @@ impl Places {
             })
         });
     }
+}
+
+/// A text as it stands between the quotes of JSON.
+fn inside_json(text: &str) -> String {
+    let quoted = Value::string(text);
+    let text = quoted.as_text();
+    text[1..text.len() - 1].to_owned()
 }
 
 fn url(port: u16) -> String {

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::fs::TryLockError;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -25,6 +26,10 @@ use crate::report::words;
 
 /// How every line begins.
 const START: &str = "{\"index\":";
+
+/// What to do when no more can be written.
+const GO_ON: &str =
+    "the outcomes before this one are there: the same command with --resume goes on after them";
 
 /// Where outcomes go.
 pub enum Sink {
@@ -53,8 +58,10 @@ impl Sink {
         let Some(path) = file else {
             return Ok(Sink::Stdout);
         };
-        let name = path.display().to_string();
-        let file = File::create(path).map_err(|error| words::unwritable(&name, error))?;
+        let (file, name) = open(path, OpenOptions::new().write(true))?;
+        if is_regular(&file) {
+            file.set_len(0).map_err(|error| unopened(&name, error))?;
+        }
         Ok(Sink::File { file, name })
     }
 
@@ -64,35 +71,50 @@ impl Sink {
         inputs: &mut Inputs,
         flow: Hash,
     ) -> Result<(Sink, Counts), CliError> {
-        let name = path.display().to_string();
-        let unwritable = |error| words::unwritable(&name, error);
-        let file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(path);
-        let mut file = file.map_err(unwritable)?;
-        if !file.metadata().map_err(unwritable)?.is_file() {
+        let (mut file, name) = open(path, OpenOptions::new().read(true).write(true))?;
+        if !is_regular(&file) {
             let message = format!("{name} is no file, so that there is nothing to go on with");
             return Err(CliError::usage(message).hint("leave out --resume, or name a file"));
         }
         let mut recorded = Recorded::read(&file, path, flow);
         let counts = recorded.all(inputs)?;
         // The last line may have been cut off.
-        file.set_len(recorded.length).map_err(unwritable)?;
-        file.seek(io::SeekFrom::End(0)).map_err(unwritable)?;
+        let cut = file.set_len(recorded.length);
+        let ready = cut.and_then(|()| file.seek(io::SeekFrom::End(0)));
+        ready.map_err(|error| unopened(&name, error))?;
         Ok((Sink::File { file, name }, counts))
     }
 
     pub fn write(&mut self, line: &str) -> Result<(), CliError> {
         match self {
             Sink::Stdout => output::print(line),
-            Sink::File { file, name } => file
-                .write_all(line.as_bytes())
-                .map_err(|error| words::unwritable(name, error)),
+            Sink::File { file, name } => {
+                let written = file.write_all(line.as_bytes());
+                written.map_err(|error| words::unwritable(name, error).hint(GO_ON))
+            }
         }
     }
+}
+
+/// Opens a file as it is, for this batch alone: the outcomes of two in one file would be those of neither.
+fn open(path: &Path, options: &mut OpenOptions) -> Result<(File, String), CliError> {
+    let name = path.display().to_string();
+    let file = options.create(true).truncate(false).open(path);
+    let file = file.map_err(|error| unopened(&name, error))?;
+    // Not every file system can lock. What is no file, as a pipe or /dev/null, may take the lines of many.
+    if is_regular(&file) && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        let message = format!("another batch is writing to {name}");
+        return Err(CliError::usage(message).hint("wait for its end, or name another file"));
+    }
+    Ok((file, name))
+}
+
+fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+fn unopened(name: &str, error: io::Error) -> CliError {
+    words::unwritable(name, error).hint("no input was run; name a file that you may write to")
 }
 
 /// The outcomes that a file holds.
