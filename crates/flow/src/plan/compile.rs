@@ -476,6 +476,10 @@ fn undefined_step(
 /// Which steps there are beside the one that refers, as long as they are few enough to be read.
 fn among(by_id: &HashMap<StepName, StepIdx>, of: Option<&StepName>) -> String {
     const SHOWN: usize = 10;
+    // A flow that a program wrote may have as many mistakes as steps.
+    if by_id.len() > MOST_SUGGESTIONS {
+        return format!("name one of the {} steps of this flow", by_id.len());
+    }
     let mut steps: Vec<_> = by_id.iter().filter(|(name, _)| Some(*name) != of).collect();
     if steps.is_empty() {
         return "the flow has no other steps".to_owned();
