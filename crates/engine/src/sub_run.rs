@@ -78,17 +78,26 @@ impl SubFlow {
 
 impl Invocation {
     /// The flow as this step runs it: with the variables of the run around it that it declares (all, where it declares none),
-    /// unless it is given others.
+    /// unless it is given others. A default of its own counts more than one of the run around it.
     pub fn inherit(&self, mut flow: SubFlow) -> SubFlow {
-        let declared = flow.plan.variables();
-        let is_known = |name: &str| declared.is_none_or(|all| all.each.contains_key(name));
-        let mut variables: IndexMap<&str, Value> = self
-            .outer
-            .variables()
-            .entries()
-            .filter(|(name, _)| is_known(name))
-            .map(|(name, value)| (name, value.clone()))
+        let declared = flow.plan.variables().map(|declared| &declared.each);
+        let is_known = |name: &str| declared.is_none_or(|all| all.contains_key(name));
+        let has_default = |name: &str| {
+            let own = declared.and_then(|all| all.get(name));
+            own.is_some_and(|own| own.default.is_some())
+        };
+        let around = self.outer.plan().variables();
+        let defaults = around.into_iter().flat_map(|around| &around.each);
+        let mut variables: IndexMap<&str, Value> = defaults
+            .filter(|(name, _)| is_known(name) && !has_default(name))
+            .filter_map(|(name, it)| Some((&**name, it.default.clone()?)))
             .collect();
+        let given = self.outer.variables().entries();
+        variables.extend(
+            given
+                .filter(|(name, _)| is_known(name))
+                .map(|(name, value)| (name, value.clone())),
+        );
         if variables.is_empty() {
             return flow;
         }
