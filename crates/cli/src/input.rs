@@ -12,6 +12,7 @@ use stepflow_flow::document;
 use stepflow_flow::document::Node;
 use stepflow_flow::document::Source;
 use stepflow_flow::document::Span;
+use stepflow_flow::document::nearest;
 use stepflow_flow::plan::Plan;
 use stepflow_flow::value::Kind;
 use stepflow_flow::value::Value;
@@ -24,11 +25,16 @@ use crate::args::VariableArgs;
 use crate::commands::Context;
 use crate::environment::Environment;
 use crate::output::is_yaml;
+use crate::paint;
 use crate::report::CliError;
 use crate::report::Found;
 use crate::report::words;
 use crate::screen::Screen;
 use crate::secrets::of_flow;
+
+/// How messages call an input that is an argument, and one that comes through a pipe.
+pub const ARGUMENT: &str = "the input";
+const STDIN: &str = "stdin";
 
 /// How long stdin may be silent before the user is told that it is read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +57,7 @@ pub async fn read(args: &InputArgs, context: &Context) -> Result<Option<Value>, 
     if text.trim().is_empty() {
         return Ok(None);
     }
-    parse("stdin", &text, args.stdin_format).map(Some)
+    parse(STDIN, &text, args.stdin_format).map(Some)
 }
 
 /// The input of a run that was given none: null, if its flow takes that.
@@ -80,7 +86,7 @@ pub async fn from_word(name: &str, word: &str, screen: &Screen) -> Result<Value,
         return from_file("the input", Path::new(file)).await;
     }
     let (name, text) = match word {
-        "-" => ("stdin", read_stdin(screen).await?),
+        "-" => (STDIN, read_stdin(screen).await?),
         text => (name, text.to_owned()),
     };
     json(name, &text).map_err(|why| {
@@ -109,9 +115,15 @@ async fn read_stdin(screen: &Screen) -> Result<String, CliError> {
 
 async fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
     // A pipe may keep a reader waiting for ever; signals must be heard meanwhile.
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| words::unreadable(what, path, error))?;
+    let text = tokio::fs::read_to_string(path).await.map_err(|error| {
+        match (error.kind(), data_flag(what, path)) {
+            (io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename, Some(flag)) => {
+                CliError::usage(format!("there is no file {}", path.display()))
+                    .hint(format!("{flag} takes {what} itself"))
+            }
+            _ => words::unreadable(what, path, error),
+        }
+    })?;
     let name = path.display().to_string();
     let is_json = path
         .extension()
@@ -124,12 +136,25 @@ async fn from_file(what: &str, path: &Path) -> Result<Value, CliError> {
     }
 }
 
+/// The option that was meant, where what should be the name of a file is data.
+fn data_flag(what: &str, path: &Path) -> Option<String> {
+    let text = path.to_str()?.trim_start();
+    let name = what.strip_prefix("the ")?;
+    text.starts_with(['{', '[', '"'])
+        .then(|| format!("--{name}-json"))
+}
+
 fn parse_json(name: &str, text: &str) -> Result<Value, CliError> {
-    json(name, text).map_err(|why| {
-        why.hint(
-            "strings and keys need double quotes; for YAML there are --input-yaml and --stdin-format yaml",
-        )
-    })
+    let yaml = match name.strip_suffix("-json") {
+        Some(flag) => format!("for YAML there is {flag}-yaml"),
+        None if name == STDIN => "for YAML there is --stdin-format yaml".to_owned(),
+        None if name == ARGUMENT => {
+            "a text is written '\"so\"', and for YAML there is --input-yaml".to_owned()
+        }
+        None => "a file in YAML is called so: .yaml".to_owned(),
+    };
+    let quotes = "strings and keys need double quotes";
+    json(name, text).map_err(|why| why.hint(format!("{quotes}; {yaml}")))
 }
 
 /// A JSON value, or what is wrong with its text and where.
@@ -138,15 +163,18 @@ fn json(name: &str, text: &str) -> Result<Value, CliError> {
         let (place, why) = match &error {
             ValueError::Syntax(error) => {
                 let place = format!(":{}:{}", error.line(), error.column());
-                let why = error.to_string();
-                // The place is told already.
-                let why = why.split(" at line ").next().unwrap_or_default();
-                (place, format!("not JSON: {why}"))
+                (place, format!("not JSON: {}", without_place(error)))
             }
             ValueError::NotFinite { .. } => (String::new(), error.to_string()),
         };
         CliError::invalid(format!("{name}{place}: {why}"))
     })
+}
+
+/// What is wrong with a text that is no JSON, where the place is told already.
+pub fn without_place(error: &serde_json::Error) -> String {
+    let why = error.to_string();
+    why.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 fn parse_yaml(name: &str, text: &str) -> Result<Value, CliError> {
@@ -181,7 +209,32 @@ pub async fn variables(
         given
     };
     of_flow::remember_given(plan, &variables, &context.screen.secrets);
+    warn_of_misspelled(plan, &variables, context);
     Ok(variables)
+}
+
+/// Variables that a flow does not declare may be there for others, but not those that look like one that it does.
+fn warn_of_misspelled(plan: &Plan, given: &Value, context: &Context) {
+    let Some(declared) = plan.variables() else {
+        return;
+    };
+    let missing = || {
+        declared
+            .each
+            .keys()
+            .filter(|name| given.get(name).is_none())
+    };
+    for name in given
+        .keys()
+        .filter(|name| !declared.each.contains_key(*name))
+    {
+        if let Some(near) = nearest(name, missing().map(|name| &**name)) {
+            context.screen.tell(&format!(
+                "{} the flow declares no variable `{name}`; did you mean `{near}`?",
+                paint::label("warning")
+            ));
+        }
+    }
 }
 
 async fn given_variables(args: &VariableArgs) -> Result<Value, CliError> {

@@ -248,13 +248,14 @@ fn select<'e>(
     match reference.path.select(value) {
         Ok(found) => Ok(Tree::Value(found)),
         Err(missing) => Err(Stop::Missing(Box::new(missing_path(
-            reference, &missing, scope,
+            reference, value, &missing, scope,
         )))),
     }
 }
 
 fn missing_path(
     reference: &Reference<StepIdx>,
+    value: &Value,
     missing: &MissingPath,
     scope: &impl Scope,
 ) -> FlowError {
@@ -287,10 +288,20 @@ fn missing_path(
         }
         There::Scalar => {}
     }
-    let hint = suggestion(missing);
+    let hint = failure(value, missing).unwrap_or_else(|| suggestion(missing));
     ErrorCode::EXPRESSION_FAILED
         .error(format!("in {whose} {missing}{hint}"))
         .with_data(Value::object(data))
+}
+
+/// Why there is no result, where the path leads into the outcome of a run inside that failed.
+fn failure(value: &Value, missing: &MissingPath) -> Option<String> {
+    let found = missing.found().select(value).ok()?;
+    let is_failed = found.get("outcome")?.as_str()? == "failed";
+    let error = found.get("error").filter(|_| is_failed)?;
+    let (code, message) = (error.get("code")?, error.get("message")?);
+    let (code, message) = (code.as_text().to_owned(), message.as_str()?.into_owned());
+    Some(format!("; the run inside failed: {message} ({code})"))
 }
 
 fn suggestion(missing: &MissingPath) -> String {

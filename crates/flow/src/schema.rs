@@ -125,7 +125,8 @@ impl Schema {
             .validator
             .iter_errors(&tree)
             .take(Self::MOST_VIOLATIONS);
-        Err(errors.map(|error| violation(&error)).collect())
+        let violations = errors.map(|error| violation(&error, &self.0.value));
+        Err(violations.collect())
     }
 }
 
@@ -176,7 +177,7 @@ fn unresolved(error: &jsonschema::ValidationError<'_>) -> String {
     }
 }
 
-fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
+fn violation(error: &jsonschema::ValidationError<'_>, schema: &Value) -> Violation {
     let expected = match error.kind() {
         ValidationErrorKind::Type { kind } => Some(type_names(kind)),
         _ => None,
@@ -185,6 +186,9 @@ fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
     let message = match error.kind() {
         ValidationErrorKind::Type { kind } => format!("must be {}", types_in_words(kind)),
         ValidationErrorKind::Required { property } => missing(property, error.instance()),
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unknown(unexpected, &known_fields(error, schema))
+        }
         _ => error.masked().to_string(),
     };
     let message = shortened(&message, Schema::LONGEST_MESSAGE);
@@ -219,6 +223,35 @@ fn missing(property: &serde_json::Value, object: &serde_json::Value) -> String {
     }
 }
 
+/// The fields that the schema has which takes no others.
+fn known_fields(error: &jsonschema::ValidationError<'_>, schema: &Value) -> Vec<String> {
+    let at = error.schema_path().to_string();
+    let mut part = Some(schema.clone());
+    // The last part of the path is the keyword itself.
+    let parents = at.rsplit_once('/').map_or("", |(parents, _)| parents);
+    for name in parents.split('/').skip(1) {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        part = part.and_then(|part| part.get(&name));
+    }
+    let properties = part.and_then(|part| part.get("properties"));
+    let keys = properties.iter().flat_map(Value::keys);
+    keys.map(str::to_owned).collect()
+}
+
+/// Keys that the schema does not have, and those that were probably meant.
+fn unknown(keys: &[String], known: &[String]) -> String {
+    let near = |key: &str| nearest(key, known.iter().map(String::as_str));
+    let each = keys.iter().map(|key| match near(key) {
+        Some(near) => format!("there is no field `{key}`; did you mean `{near}`?"),
+        None => format!("there is no field `{key}`"),
+    });
+    let mut message = each.collect::<Vec<_>>().join("; ");
+    if !known.is_empty() && keys.iter().any(|key| near(key).is_none()) {
+        message.push_str(&format!("; the fields are {}", known.join(", ")));
+    }
+    message
+}
+
 fn type_names(kind: &jsonschema::error::TypeKind) -> String {
     use jsonschema::error::TypeKind;
     match kind {
@@ -240,5 +273,36 @@ fn shortened(text: &str, longest: usize) -> String {
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schema({:?})", self.0.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_there_is_not_is_named_with_the_one_that_was_meant() {
+        let check = |schema: &str, value: &str, expected: &str| {
+            let schema = Schema::compile(&Value::parse(schema).unwrap()).unwrap();
+            let violations = schema.validate(&Value::parse(value).unwrap()).unwrap_err();
+            assert_eq!(violations[0].message, expected);
+        };
+        let closed =
+            r#"{"properties": {"discount": {}, "prices": {}}, "additionalProperties": false}"#;
+        check(
+            closed,
+            r#"{"discuont": 1}"#,
+            "there is no field `discuont`; did you mean `discount`?",
+        );
+        check(
+            closed,
+            r#"{"colour": 1, "prcies": 2}"#,
+            "there is no field `colour`; there is no field `prcies`; did you mean `prices`?; the fields are discount, prices",
+        );
+        check(
+            &format!(r#"{{"properties": {{"a/b": {closed}}}}}"#),
+            r#"{"a/b": {"price": 1}}"#,
+            "there is no field `price`; did you mean `prices`?",
+        );
     }
 }

@@ -289,3 +289,33 @@ fn an_error_has_data_for_programs() {
     let expected = r#"{"step":"object","path":"$.a.b","found":"$.a","type":"object","keys":["c"]}"#;
     assert_eq!(error.data.unwrap().as_text(), expected);
 }
+
+#[test]
+fn a_run_inside_that_failed_is_why_there_is_no_result() {
+    let plan = plan("{$step: object, path: \"results[0].result.n\"}");
+    let check = |result: &str, expected: &str| {
+        let done = Outcome::Success(value(result));
+        let scope = RunScope {
+            plan: &plan,
+            input: &Value::null(),
+            variables: &Variables::default(),
+            outcomes: |_| Some(&done),
+        };
+        let Evaluated::Failed(error) = evaluate(plan.output(), &scope) else {
+            panic!("it has no value")
+        };
+        assert!(error.message.ends_with(expected), "{}", error.message);
+    };
+    check(
+        r#"{"results": [{"outcome": "failed", "error": {"code": -32004, "message": "no rate"}}]}"#,
+        "the keys outcome, error; the run inside failed: no rate (-32004)",
+    );
+    check(
+        r#"{"results": [{"outcome": "skipped"}]}"#,
+        "an object with the keys outcome",
+    );
+    check(
+        r#"{"results": [{"outcome": "failed", "error": "of another kind"}]}"#,
+        "the keys outcome, error",
+    );
+}

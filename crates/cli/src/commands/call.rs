@@ -42,7 +42,7 @@ async fn prepare(args: &Call, context: &Context) -> Result<(Request, Config), Cl
         .plan
         .ok_or_else(|| refused(checked.found.diagnostics))?;
     let input = match &args.json {
-        Some(text) => input::parse("the input", text, TextFormat::Json)?,
+        Some(text) => input::parse(input::ARGUMENT, text, TextFormat::Json)?,
         None => input::read(&args.input, context).await?.unwrap_or_default(),
     };
     Ok((Request::new(plan, input), config))

@@ -31,6 +31,9 @@ use find::Flows;
 use report::Report;
 use suite::Prepared;
 
+/// How many names of tests a hint has at most.
+const MOST_NAMES: usize = 20;
+
 /// How many flows are at work at once, each with its servers.
 const FLOWS_AT_ONCE: usize = 4;
 
@@ -110,7 +113,16 @@ fn missing_case(args: &Test, flows: &[Prepared]) -> Option<CliError> {
                 "the tests of {path} are not known, for it has a mistake; stepflow validate {path} shows it"
             ))
         }
-        (None, None) => error,
+        (None, None) => {
+            let known: Vec<_> = names()
+                .take(MOST_NAMES)
+                .map(|name| format!("{name:?}"))
+                .collect();
+            match known.is_empty() {
+                true => error.hint("no flow here has tests; they stand under `test`"),
+                false => error.hint(format!("there are {}", known.join(", "))),
+            }
+        }
     })
 }
 

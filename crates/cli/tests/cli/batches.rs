@@ -58,7 +58,8 @@ fn outcomes_come_in_the_order_of_the_inputs() {
     );
     for words in [
         "input 2 (line 4) failed: ",
-        "input 3 (line 5) failed: ",
+        "input 3 (line 5) failed: step `name`: in the input there is no $.name",
+        "; -32009 (expression_failed)\n",
         "4 of 4 inputs done: 2 succeeded, 0 skipped, 2 failed",
     ] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
@@ -70,7 +71,9 @@ fn what_cannot_be_read_is_found_before_anything_runs() {
     let ended = sandbox("{\"ms\": 0}\n{ms: 1}\n").run(&RUN);
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
     assert!(
-        ended.stderr.contains("inputs.jsonl:2: not JSON"),
+        ended
+            .stderr
+            .contains("inputs.jsonl:2:2: not JSON: key must be a string\n"),
         "{ended:?}"
     );
     let check = |args: &[&str]| {
@@ -231,9 +234,9 @@ fn lines_may_begin_and_end_as_editors_make_them() {
     for (inputs, words) in [
         (&b"1\n\"\xe9\"\n"[..], "inputs.jsonl:2: not UTF-8"),
         (b"\xff\xfe1\0\n\0", "inputs.jsonl:1: not UTF-8"),
-        (b"1\n\n{\"a\": 1} 2\n", "inputs.jsonl:3: not JSON"),
-        (b"1\n\xef\xbb\xbf2\n", "inputs.jsonl:2: not JSON"),
-        (b"1\n{\n", "inputs.jsonl:2: not JSON"),
+        (b"1\n\n{\"a\": 1} 2\n", "inputs.jsonl:3:10: not JSON"),
+        (b"1\n\xef\xbb\xbf2\n", "inputs.jsonl:2:1: not JSON"),
+        (b"1\n  {\n", "inputs.jsonl:2:3: not JSON"),
     ] {
         std::fs::write(sandbox.path("inputs.jsonl"), inputs).unwrap();
         let ended = sandbox.run(&RUN);

@@ -146,3 +146,42 @@ fn variables_that_do_not_fit_are_refused() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn what_is_given_in_the_wrong_way_is_told_the_right_one() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", VARIABLES);
+    let check = |args: &[&str], expected: &str| {
+        let ended = sandbox.run(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    };
+    let run = |option, value, expected| check(&["run", "flow.yaml", option, value], expected);
+    run("--variables-json", "a=1", "there is --variables-yaml");
+    run("--overrides-json", "a", "there is --overrides-yaml");
+    run("--input-json", "{a: 1}", "there is --input-yaml");
+    run(
+        "--input",
+        r#"{"a": 1}"#,
+        "hint: --input-json takes the input",
+    );
+    run("--variables", "{}", "hint: --variables-json takes");
+    run("--input", "gone.json", "is the path spelled right?");
+    check(&["call", "noop", "EUR"], r#"a text is written '"so"'"#);
+}
+
+#[test]
+fn a_variable_that_looks_like_another_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.yaml", VARIABLES);
+    let warning = |variables: &str| {
+        let ended = sandbox.run(&["run", "flow.yaml", "--variables-yaml", variables]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.stderr
+    };
+    let expected = "warning: the flow declares no variable `modle`; did you mean `model`?\n";
+    assert_eq!(warning("modle: large"), expected);
+    // It is there for another flow.
+    assert_eq!(warning("{ modle: large, model: small }"), "");
+    assert_eq!(warning("city: Rome"), "");
+}

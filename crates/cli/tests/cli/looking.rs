@@ -284,6 +284,11 @@ output:
     ] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }
+    // A flow inside is there to be read.
+    sandbox.write("map.yaml", "steps:\n  - { id: m, component: map, input: { items: [1], flow: { output: { $input: $ } } } }\noutput: { $step: m, path: failed }\n");
+    let ended = sandbox.run(&["infer", "map.yaml"]);
+    let shown = "# m: {items: integer[], flow: object} → ";
+    assert!(ended.stdout.contains(shown), "{ended:?}");
     // A text that no comment can stand in.
     sandbox.write("one.yaml", "steps: [{ id: \"a\n  b\", component: noop, input: 1 }, { id: c,\n component: noop }]\noutput: 1\n");
     let ended = sandbox.run(&["infer", "one.yaml"]);

@@ -154,9 +154,11 @@ pub async fn put_blob(
 /// # Errors
 /// -32008 for an id that names nothing or is none, -32005 when the store fails.
 pub async fn get_blob(store: &Store, blob_id: &str) -> Result<Blob, FlowError> {
-    let id: BlobId = blob_id.parse().map_err(|error| {
-        ErrorCode::BLOB_NOT_FOUND.error(format!("`{blob_id}` is no blob id: {error}"))
-    })?;
+    let id: BlobId = blob_id
+        .parse()
+        .map_err(|error: stepflow_flow::blob::NotABlobId| {
+            ErrorCode::BLOB_NOT_FOUND.error(error.to_string())
+        })?;
     let blob = store.get_blob(&id).await.map_err(store_failed)?;
     blob.ok_or_else(|| {
         ErrorCode::BLOB_NOT_FOUND.error(format!("there is no blob {id} in this store"))

@@ -344,15 +344,24 @@ impl<'n> Fields<'n> {
 
     /// Reports every key that was not asked for, and every key that stands in both spellings.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
-        self.report(None, diagnostics);
+        self.report(&|_| None, diagnostics);
+    }
+
+    /// The same, with hints for keys that resemble none and are known from elsewhere.
+    pub(crate) fn finish_with(
+        self,
+        hint: impl Fn(&str) -> Option<&'static str>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        self.report(&hint, diagnostics);
     }
 
     /// The same for an object that is known by another name now, with a hint for keys that resemble none.
     pub(crate) fn finish_as(self, what: &str, hint: &str, diagnostics: &mut Diagnostics) {
-        Fields { what, ..self }.report(Some(hint), diagnostics);
+        Fields { what, ..self }.report(&|_| Some(hint), diagnostics);
     }
 
-    fn report(&self, hint: Option<&str>, diagnostics: &mut Diagnostics) {
+    fn report<'h>(&self, hint: &dyn Fn(&str) -> Option<&'h str>, diagnostics: &mut Diagnostics) {
         let mut seen: Vec<(&str, &str)> = Vec::new();
         for (name, entry) in self
             .object
@@ -360,7 +369,7 @@ impl<'n> Fields<'n> {
             .filter(|(name, _)| !name.starts_with("x-"))
         {
             let Some(key) = self.known.iter().find(|key| spells(name, key)) else {
-                self.unknown_key(name, hint, entry.key_span, diagnostics);
+                self.unknown_key(name, hint(name), entry.key_span, diagnostics);
                 continue;
             };
             if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {

@@ -56,9 +56,14 @@ fn decides(node: &Node) -> String {
     if let Some((word, is_true)) = older_boolean(node) {
         return format!("`{word}` is text in YAML 1.2; write {is_true}");
     }
-    meant(node).unwrap_or_else(|| {
-        "name what decides, such as `{ $input: flag }`, or write true or false".to_owned()
-    })
+    let named = |text: &str| text.contains("{{") || begins_as_reference(text.trim());
+    match &node.kind {
+        Kind::String(text, _) if named(text) => match lone_reference(text) {
+            Some(reference) => format!("write `{}`", short(&reference)),
+            None => "nothing compares in a flow: let a component do it, and name its result, such as `{ $step: id }`".to_owned(),
+        },
+        _ => "name what decides, such as `{ $input: flag }`, or write true or false".to_owned(),
+    }
 }
 
 /// What was probably meant by a string.
@@ -66,20 +71,32 @@ fn meant(node: &Node) -> Option<String> {
     let Kind::String(text, _) = &node.kind else {
         return None;
     };
-    let bare = text.trim();
-    if begins_as_reference(bare) {
-        return Some(
-            match &*template::parse(&format!("{{{{ {bare} }}}}"), &mut nowhere()).pieces {
-                [Piece::Reference(reference)] => format!("write `{}`", short(reference)),
-                _ => fallback(),
-            },
-        );
+    if let Some(reference) = lone_reference(text) {
+        return Some(format!("write `{}`", short(&reference)));
+    }
+    if begins_as_reference(text.trim()) {
+        return Some(fallback());
     }
     let has_reference = text
         .split("{{")
         .skip(1)
         .any(|inside| begins_as_reference(inside.trim_start()));
     has_reference.then(|| "write `{ $template: \"…\" }` around it".to_owned())
+}
+
+/// The reference that a text is, with braces around it or without, if it is nothing else.
+fn lone_reference(text: &str) -> Option<Reference<StepName>> {
+    let bare = text.trim();
+    let template = if begins_as_reference(bare) {
+        format!("{{{{ {bare} }}}}")
+    } else {
+        bare.to_owned()
+    };
+    let mut pieces = template::parse(&template, &mut nowhere()).pieces;
+    match (pieces.pop(), pieces.is_empty()) {
+        (Some(Piece::Reference(reference)), true) => Some(reference),
+        _ => None,
+    }
 }
 
 fn nowhere() -> template::Written<'static> {

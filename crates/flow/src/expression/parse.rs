@@ -167,7 +167,12 @@ fn unknown_hint(key: &str) -> String {
 
 fn sibling_hint(known: &str) -> &'static str {
     match known {
-        "$input" => "the path is the value: `$input: \"$.user.name\"`",
+        "$input" => {
+            "the path is the value: `$input: \"$.user.name\"`; a default is given by `{ $coalesce: [{ $input: name }, <default>] }`"
+        }
+        "$step" => {
+            "it takes `path` and `onSkip`; a default is given by `{ $coalesce: [{ $step: id }, <default>] }`"
+        }
         "$literal" => "`$literal` stands alone; what it holds is taken as it is",
         _ => "put data with `$` keys under `$literal`",
     }

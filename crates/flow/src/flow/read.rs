@@ -303,10 +303,30 @@ fn variable(node: &Node, diagnostics: &mut Diagnostics) -> DeclaredVariable {
             env_var: None,
         };
     };
+    misspelled(node, diagnostics);
     DeclaredVariable {
         default: fields.take_value("default").map(Node::to_value),
         is_secret: fields.boolean("isSecret", diagnostics).unwrap_or(false),
         env_var: fields.string("envVar", diagnostics),
+    }
+}
+
+/// Warns of keys that were probably meant as ours: JSON Schema takes any, and a secret would be shown.
+fn misspelled(node: &Node, diagnostics: &mut Diagnostics) {
+    for (key, entry) in node.as_object().into_iter().flat_map(Object::iter) {
+        let meant = match &**key {
+            "secret" | "sensitive" => "is_secret",
+            "env" | "environment" => "env_var",
+            "is_secret" | "isSecret" | "env_var" | "envVar" => continue,
+            key => match nearest(key, ["is_secret", "env_var"]) {
+                Some(near) => near,
+                None => continue,
+            },
+        };
+        let message = format!("{key:?} means nothing in a variable");
+        diagnostics
+            .warning(Code::UnknownKey, entry.key_span, message)
+            .hint(format!("did you mean {meant:?}?"));
     }
 }
 

@@ -53,7 +53,7 @@ fn step_fields(
     let timeout = fields.duration("timeout", diagnostics);
     let at_most_once = fields.boolean("atMostOnce", diagnostics).unwrap_or(false);
     let metadata = fields.take("metadata").map(Node::to_value);
-    fields.finish(diagnostics);
+    fields.finish_with(known_elsewhere, diagnostics);
     let id = check_id(id, id_span, diagnostics)?;
     Some(Step {
         id,
@@ -116,6 +116,31 @@ fn read_skip_if(
     skip_if
         .or(skip)
         .map(|node| Box::new(expression::parse_condition(node, "`skipIf`", diagnostics)))
+}
+
+/// What to write for keys that steps have in other workflow languages.
+fn known_elsewhere(key: &str) -> Option<&'static str> {
+    let hint = match key {
+        "after" | "depends_on" | "dependsOn" | "needs" => {
+            "references alone make an order: name the other step in `input` or in `skipIf`"
+        }
+        "condition" | "if" | "unless" | "when" => {
+            "`skipIf` skips the step if it holds; to negate, write `{ $if: <condition>, then: false, else: true }`"
+        }
+        "retries" | "retry" => "write `onError: { action: retry, maxRetries: 3 }`",
+        "plugin" | "run" | "task" | "tool" | "type" | "uses" => {
+            "what a step runs is its `component`, such as `/python/greet`"
+        }
+        "args" | "arguments" | "parameters" | "params" | "with" => {
+            "what goes into a step is its `input`"
+        }
+        "for_each" | "forEach" | "foreach" | "loop" => {
+            "the built-in `map` runs a flow on each item of a list, and `iterate` until it says stop"
+        }
+        "name" => "a step is named by its `id`",
+        _ => return None,
+    };
+    Some(hint)
 }
 
 /// The input, and the flow inside it where the component is a built-in that runs flows: such a flow is

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use super::Known;
 use crate::expression::{StepName, Target};
-use crate::flow::Flow;
-use crate::types::{Type, of_expression};
+use crate::flow::{Flow, Step};
+use crate::types::{ObjectType, Type, of_expression};
 
 /// The types in a flow.
 #[derive(Clone, Debug)]
@@ -25,6 +25,18 @@ pub struct StepTypes {
     pub input: Type,
     /// What comes out of it.
     pub output: Type,
+}
+
+/// A flow inside is written out in the step already, and its type tells nobody anything.
+fn without_flow(step: &Step, mut input: Type) -> Type {
+    if let (Type::Object(object), Some(_)) = (&mut input, &step.subflow) {
+        for key in ["flow", "workflow"] {
+            if let Some(field) = object.fields.get_mut(key) {
+                field.kind = Type::Object(ObjectType::default());
+            }
+        }
+    }
+    input
 }
 
 /// What is known of the values in a flow.
@@ -62,7 +74,7 @@ pub fn infer(flow: &Flow, known: &Known<'_>) -> FlowTypes {
         .iter()
         .zip(&outputs)
         .map(|(step, output)| StepTypes {
-            input: of_expression(&step.input, &of_target),
+            input: without_flow(step, of_expression(&step.input, &of_target)),
             output: output.clone(),
         });
     FlowTypes {

@@ -10,6 +10,7 @@ mod window;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -168,6 +169,8 @@ struct Ended {
     /// The number of the input's line.
     line: usize,
     outcome: Outcome,
+    /// The id and the component of the step whose failure ended it.
+    failed_step: Option<(Arc<str>, Arc<str>)>,
     /// What is written of it.
     text: String,
 }
@@ -238,8 +241,8 @@ impl Batch<'_> {
             input: input.value,
             ..self.template.clone()
         };
-        let outcome = match self.engine.run(request) {
-            Err(refused) => Outcome::Failed(words::refusal(&refused)),
+        let (outcome, failed_step) = match self.engine.run(request) {
+            Err(refused) => (Outcome::Failed(words::refusal(&refused)), None),
             Ok(run) => {
                 let finished = run.await?;
                 // Its outcome is written, and nobody can ask for more.
@@ -247,7 +250,8 @@ impl Batch<'_> {
                 forgotten.map_err(|error| CliError::internal("the store failed").because(error))?;
                 // Runs of quick steps never wait, and signals are to come through all the same.
                 tokio::task::consume_budget().await;
-                finished.outcome
+                let at = finished.failed_step.map(|it| (it.step_id, it.component));
+                (finished.outcome, at)
             }
         };
         let outcome = without_secrets(&outcome, &self.context.screen.secrets);
@@ -256,6 +260,7 @@ impl Batch<'_> {
             index,
             line,
             outcome,
+            failed_step,
             text,
         })
     }
@@ -266,9 +271,16 @@ impl Batch<'_> {
             && counts.failed <= MOST_TOLD
         {
             let (index, line) = (ended.index, ended.line);
-            let first = error.message.lines().next().unwrap_or_default();
+            let (what, message) = match &ended.failed_step {
+                Some((id, component)) => (
+                    format!("{}: ", words::step(id, component)),
+                    words::without_component(&error.message, component),
+                ),
+                None => (String::new(), &*error.message),
+            };
+            let first = message.lines().next().unwrap_or_default();
             let code = failure::code(error);
-            let text = format!("input {index} (line {line}) failed: {first} {code}");
+            let text = format!("input {index} (line {line}) failed: {what}{first}; {code}");
             self.context.screen.tell(&text);
         }
     }

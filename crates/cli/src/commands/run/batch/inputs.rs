@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use stepflow_flow::blob::BlobId;
 use stepflow_flow::value::Value;
+use stepflow_flow::value::ValueError;
 
 use super::Hash;
+use crate::input;
 use crate::json_text;
 use crate::report::CliError;
 use crate::report::words;
@@ -61,9 +63,16 @@ impl Inputs {
                 .hint("the file must be text in UTF-8, with one input a line, as JSON")
         })?;
         let value = Value::parse(text).map_err(|error| {
-            CliError::invalid(format!("{}: not JSON", place()))
-                .because(error)
-                .hint("each line is one input, as JSON")
+            let (column, why) = match &error {
+                ValueError::Syntax(error) => (
+                    format!(":{}", error.column()),
+                    format!("not JSON: {}", input::without_place(error)),
+                ),
+                ValueError::NotFinite { .. } => (String::new(), error.to_string()),
+            };
+            CliError::invalid(format!("{}{column}: {why}", place())).hint(
+                "each line is one input, as JSON; `jq -c .` writes JSON so, and `jq -c '.[]'` the items of a list",
+            )
         })?;
         Ok(Input {
             value,
@@ -87,7 +96,8 @@ impl Iterator for Inputs {
                 Some(rest) if self.n_lines == 1 => rest,
                 _ => &self.line,
             };
-            let line = line.trim_ascii();
+            // What stands before the value counts for its column.
+            let line = line.trim_ascii_end();
             if !line.is_empty() {
                 return Some(self.read(line));
             }
