@@ -69,7 +69,8 @@ pub async fn run(
     tell_end(&counts, n_inputs, args, context);
     Ok(match context.signals.seen() {
         Some(signal) => Exit::Signal(signal),
-        None if counts.failed > 0 => Exit::Failed,
+        // Fewer were done than there were when the batch began: somebody has shortened the file.
+        None if counts.failed > 0 || counts.done < n_inputs => Exit::Failed,
         None => Exit::Success,
     })
 }
