@@ -60,7 +60,7 @@ pub async fn test(args: &Test, context: &Context) -> Result<Exit, CliError> {
     while let Some(ran) = running.next().await {
         let mut ran = ran?;
         if args.update {
-            update::update(&mut ran)?;
+            update::update(&mut ran, &context.screen.secrets)?;
         }
         if args.format == TestFormat::Pretty {
             print(&report::pretty::suite(&ran, args.diff), context)?;

@@ -185,6 +185,43 @@ fn no_command_tells_a_secret() {
     }
 }
 
+/// Tests whose outcomes, but for the last two, hold what came from the environment.
+const TELLING: &str = "\
+variables: { type: object, properties: { key: { type: string, is_secret: true, env_var: VAULT } } }
+steps:
+  - { id: leak, component: /sh/leak, input: { $variable: key } }
+output: { $step: leak }
+test:
+  cases:
+    - { name: nothing is expected }
+    - name: another message
+      output: { outcome: failed, error: { code: -32004, message: refused } }
+    - name: another outcome
+      output: { outcome: success, result: 1 }
+    - name: another code
+      output: { outcome: failed, error: { code: 7 } }
+    - name: another result
+      mocks: { leak: { outcome: success, result: 2 } }
+      output: { outcome: success, result: 1 }
+";
+
+#[test]
+fn what_is_updated_tells_no_secret() {
+    let sandbox = sandbox();
+    sandbox.write("flow.yaml", TELLING);
+    let mut command = sandbox.command(&["test", "flow.yaml", "--update"]);
+    let command = command.env("TOKEN", SECRET).env("VAULT", SECRET);
+    let ended = crate::support::ended(command, &sandbox.path(""));
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let refused = "its outcome is not written, because it tells a secret";
+    assert_eq!(ended.stdout.matches(refused).count(), 3, "{ended:?}");
+    let expected = TELLING.replace("code: 7", "code: 1").replace(
+        "result: 2 } }\n      output: { outcome: success, result: 1 }",
+        "result: 2 } }\n      output: { outcome: success, result: 2 }",
+    );
+    assert_eq!(sandbox.read("flow.yaml"), expected);
+}
+
 #[test]
 fn what_a_flow_returns_is_its_authors_business() {
     let sandbox = sandbox();

@@ -11,6 +11,7 @@ use stepflow_flow::document::Node;
 use stepflow_flow::document::Object;
 use stepflow_flow::document::Source;
 use stepflow_flow::document::Style;
+use stepflow_flow::outcome::Outcome;
 use stepflow_flow::value::Kind as ValueKind;
 use stepflow_flow::value::Value;
 
@@ -21,23 +22,29 @@ use super::suite::Ran;
 use crate::json_text;
 use crate::report::CliError;
 use crate::report::words;
+use crate::secrets::Secrets;
 use crate::yaml_text;
 
 /// What is said of a test whose expected outcome stays as it is.
 const BY_HAND: &str = "its expected outcome cannot be written in place: it is shared by an alias or a merge; edit it by hand";
 
+/// The same, where writing it would put a secret into a file that others read.
+const SECRET: &str = "its outcome is not written, because it tells a secret (shown as `***`); expect its `code` or `outcome` alone";
+
 /// Writes the outcomes of failed tests into their flow. What a test would have come to, had it had more time, nobody knows.
-pub fn update(ran: &mut Ran) -> Result<(), CliError> {
-    let failed = ran
-        .cases
-        .iter()
-        .filter(|case| case.verdict == Verdict::Failed && case.timed_out.is_none());
-    let outputs: IndexMap<usize, Value> = failed
-        .map(|case| {
-            let actual = compare::actual_value(&case.outcome, case.expected.as_ref());
-            (case.place, actual)
-        })
-        .collect();
+pub fn update(ran: &mut Ran, secrets: &Secrets) -> Result<(), CliError> {
+    let mut outputs = IndexMap::new();
+    for case in &mut ran.cases {
+        if case.verdict != Verdict::Failed || case.timed_out.is_some() {
+            continue;
+        }
+        let actual = compare::actual_value(&case.outcome, case.expected.as_ref());
+        if tells_secret(&case.outcome, &actual, secrets) {
+            case.not_updated = Some(SECRET);
+        } else {
+            outputs.insert(case.place, actual);
+        }
+    }
     let Some(source) = ran.source.as_ref().filter(|_| !outputs.is_empty()) else {
         return Ok(());
     };
@@ -54,6 +61,12 @@ pub fn update(ran: &mut Ran) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Whether a secret would be written. What a flow returns is its author's business; how it failed or was skipped is told by others.
+fn tells_secret(outcome: &Outcome, written: &Value, secrets: &Secrets) -> bool {
+    let text = written.as_text();
+    !matches!(outcome, Outcome::Success(_)) && *secrets.scrub(text) != *text
 }
 
 /// The text with all of these changed, or where that cannot be, one by one; and which are.
