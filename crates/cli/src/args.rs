@@ -240,7 +240,7 @@ pub struct ConfigArg {
 #[command(next_help_heading = "Input")]
 #[command(group(ArgGroup::new("which_input")))]
 pub struct InputArgs {
-    /// Read the input from a JSON or YAML file
+    /// Read the input from a JSON or YAML file; - is stdin
     #[arg(long, value_name = "FILE", group = "which_input", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
     /// The input as JSON

@@ -41,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The input, from whichever flag gives it, else from stdin; `None` where none was given.
 pub async fn read(args: &InputArgs, context: &Context) -> Result<Option<Value>, CliError> {
-    if let Some(file) = &args.input {
+    let is_stdin = args.input.as_deref() == Some(Path::new("-"));
+    if let Some(file) = args.input.as_ref().filter(|_| !is_stdin) {
         return from_file("the input", file).await.map(Some);
     }
     if let Some(text) = &args.input_json {
@@ -50,7 +51,7 @@ pub async fn read(args: &InputArgs, context: &Context) -> Result<Option<Value>, 
     if let Some(text) = &args.input_yaml {
         return parse("--input-yaml", text, TextFormat::Yaml).map(Some);
     }
-    if io::stdin().is_terminal() {
+    if io::stdin().is_terminal() && !is_stdin {
         return Ok(None);
     }
     let text = read_stdin(&context.screen).await?;

@@ -31,6 +31,7 @@ fn stdin_is_read_when_no_flag_gives_an_input() {
         "a: [1, no]",
         r#"{"a":[1,"no"]}"#,
     );
+    check(&["call", "noop", "--input", "-"], "[1]", "[1]");
     check(&["call", "noop", "1"], "not read", "1");
     check(
         &["call", "noop", "--input-yaml", "a: 1"],
