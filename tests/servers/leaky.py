@@ -47,17 +47,26 @@ def call(id: object, name: str, params: dict, is_mcp: bool) -> None:
     say("called with " + " ".join(all))
     print("noise on stdout: " + " ".join(all), flush=True)
     if is_mcp:
-        send(method="notifications/message", params={"level": "error", "logger": "leaky", "data": {"all": all}})
+        send(
+            method="notifications/message",
+            params={"level": "error", "logger": "leaky", "data": {"all": all}},
+        )
     token = params.get("_meta", {}).get("progressToken")
     if token is not None:
-        send(method="notifications/progress", params={"progressToken": token, "progress": 0.5, "message": all[0]})
+        send(
+            method="notifications/progress",
+            params={"progressToken": token, "progress": 0.5, "message": all[0]},
+        )
     if name == "quiet":
         output = {"content": [{"type": "text", "text": "done"}]} if is_mcp else {"output": "done"}
         send(id=id, result=output)
     elif name == "end":
         sys.exit(3)
     elif name == "result" and is_mcp:
-        send(id=id, result={"isError": True, "content": [{"type": "text", "text": text} for text in all]})
+        send(
+            id=id,
+            result={"isError": True, "content": [{"type": "text", "text": text} for text in all]},
+        )
     else:
         data = {"all": all, "traceback": "\n".join(all), "text": json.dumps(all)}
         send(id=id, error={"code": -32000, "message": "refused: " + " ".join(all), "data": data})
@@ -69,16 +78,33 @@ def answer(message: dict) -> None:
     if method == "initialize" and is_mcp:
         capabilities = {"tools": {}, "logging": {}}
         info = {"name": "leaky", "version": "1"}
-        send(id=id, result={"protocolVersion": params["protocolVersion"], "capabilities": capabilities, "serverInfo": info})
+        send(
+            id=id,
+            result={
+                "protocolVersion": params["protocolVersion"],
+                "capabilities": capabilities,
+                "serverInfo": info,
+            },
+        )
     elif method == "initialize":
         send(id=id, result={"server_protocol_version": 1})
     elif method == "tools/list":
         names = ["fail", "result", "quiet", "end"]
-        tools = [{"name": name, "description": " ".join(KNOWN), "inputSchema": {"type": "object"}} for name in names]
+        tools = [
+            {"name": name, "description": " ".join(KNOWN), "inputSchema": {"type": "object"}}
+            for name in names
+        ]
         send(id=id, result={"tools": tools})
     elif method == "components/list":
         names = ["/fail", "/quiet", "/end"]
-        send(id=id, result={"components": [{"component": name, "description": " ".join(KNOWN)} for name in names]})
+        send(
+            id=id,
+            result={
+                "components": [
+                    {"component": name, "description": " ".join(KNOWN)} for name in names
+                ]
+            },
+        )
     elif method == "tools/call":
         call(id, params["name"], params, is_mcp=True)
     elif method == "components/execute":
