@@ -110,7 +110,9 @@ def test_a_script_serves_over_http_when_told_to(start):
 
 def test_a_listener_on_the_network_warns(start):
     server = start(*CLI, "--host", "0.0.0.0")
-    assert server.said(rb"WARNING: listening on 0.0.0.0 without a token.*any address of this machine.*/udf is refused")
+    assert server.said(
+        rb"WARNING: listening on 0.0.0.0 without a token.*any address of this machine.*/udf is refused"
+    )
     assert server.post(call("/echo", 1))[0] == 200
 
 
