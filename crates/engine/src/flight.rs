@@ -53,7 +53,7 @@ struct Woken {
     owner: AtomicWaker,
 }
 
-impl<F: Future + Unpin> Flight<F> {
+impl<F> Flight<F> {
     /// How many futures go on.
     pub fn len(&self) -> usize {
         self.seats.len() - self.free.len()
@@ -63,7 +63,9 @@ impl<F: Future + Unpin> Flight<F> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
+impl<F: Future + Unpin> Flight<F> {
     /// Polls a future, and keeps it if that did not end it.
     pub fn launch(&mut self, mut future: F) -> Poll<F::Output> {
         let number = self.free.pop().unwrap_or_else(|| self.add_seat());
@@ -179,9 +181,8 @@ impl<F> Default for Flight<F> {
 
 impl<F> fmt::Debug for Flight<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_futures = self.seats.len() - self.free.len();
         f.debug_struct("Flight")
-            .field("n_futures", &n_futures)
+            .field("n_futures", &self.len())
             .finish_non_exhaustive()
     }
 }

@@ -77,11 +77,16 @@ impl Source {
         let start = self.text.floor_char_boundary(span.start());
         let end = self.text.floor_char_boundary(span.end()).max(start);
         let line = self.text[start..end].lines().next().unwrap_or_default();
-        if line.len() <= longest {
-            return line.to_owned();
-        }
-        format!("{}…", &line[..line.floor_char_boundary(longest)])
+        shortened(line, longest)
     }
+}
+
+/// The text, or so many bytes of its beginning.
+pub(crate) fn shortened(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(longest)])
 }
 
 /// A range of bytes in a [`Source`].

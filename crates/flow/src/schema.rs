@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 
-use crate::document::nearest;
+use crate::document::{nearest, shortened};
 use crate::value::Value;
 
 /// A compiled JSON Schema.
@@ -261,13 +261,6 @@ fn type_names(kind: &jsonschema::error::TypeKind) -> String {
             names.join(" or ")
         }
     }
-}
-
-fn shortened(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(longest)])
 }
 
 impl fmt::Debug for Schema {

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use stepflow_flow::document::Source;
-use stepflow_flow::error::ErrorCode;
+use stepflow_flow::error::{ErrorCode, FlowError};
 use stepflow_flow::evaluate::{Evaluated, RunScope, Variables, evaluate};
 use stepflow_flow::outcome::Outcome;
 use stepflow_flow::plan::{self, Plan, StepIdx};
@@ -273,19 +273,25 @@ fn the_older_dialect() {
     ]);
 }
 
-#[test]
-fn an_error_has_data_for_programs() {
-    let plan = plan("{$step: object, path: a.b}");
-    let done = Outcome::Success(value(r#"{"x": 1, "a": {"c": 2}}"#));
+/// Why the output of a flow has no value where each of its steps came to this result.
+fn failure(plan: &Plan, result: &str) -> FlowError {
+    let done = Outcome::Success(value(result));
     let scope = RunScope {
-        plan: &plan,
+        plan,
         input: &Value::null(),
         variables: &Variables::default(),
         outcomes: |_| Some(&done),
     };
-    let Evaluated::Failed(error) = evaluate(plan.output(), &scope) else {
-        panic!("it has no value")
-    };
+    match evaluate(plan.output(), &scope) {
+        Evaluated::Failed(error) => error,
+        _ => panic!("it has no value"),
+    }
+}
+
+#[test]
+fn an_error_has_data_for_programs() {
+    let plan = plan("{$step: object, path: a.b}");
+    let error = failure(&plan, r#"{"x": 1, "a": {"c": 2}}"#);
     let expected = r#"{"step":"object","path":"$.a.b","found":"$.a","type":"object","keys":["c"]}"#;
     assert_eq!(error.data.unwrap().as_text(), expected);
 }
@@ -294,16 +300,7 @@ fn an_error_has_data_for_programs() {
 fn a_run_inside_that_failed_is_why_there_is_no_result() {
     let plan = plan("{$step: object, path: \"results[0].result.n\"}");
     let check = |result: &str, expected: &str| {
-        let done = Outcome::Success(value(result));
-        let scope = RunScope {
-            plan: &plan,
-            input: &Value::null(),
-            variables: &Variables::default(),
-            outcomes: |_| Some(&done),
-        };
-        let Evaluated::Failed(error) = evaluate(plan.output(), &scope) else {
-            panic!("it has no value")
-        };
+        let error = failure(&plan, result);
         assert!(error.message.ends_with(expected), "{}", error.message);
     };
     check(

@@ -11,8 +11,11 @@ use indexmap::{IndexMap, map};
 
 use super::scalar::{self, Refused};
 use super::shared::SharedTexts;
-use super::{Entry, Kind, MAX_DEPTH, Node, Object, Source, Span, Style};
+use super::{Entry, Kind, MAX_DEPTH, Node, Object, Source, Span, Style, shortened};
 use crate::diagnostic::{Code, Diagnostics};
+
+/// How much of a number is shown that cannot be one.
+const LONGEST_NUMBER: usize = 40;
 
 /// What aliases may add to a document, in bytes or so, however small the text is.
 const ALIAS_BUDGET: usize = 64 << 20;
@@ -326,7 +329,10 @@ impl<'d> Tree<'d> {
                 "use null, or quote it to make it a string",
             ),
             Err(Refused::Range) => (
-                format!("the number {} is out of range", shortened(text)),
+                format!(
+                    "the number {} is out of range",
+                    shortened(text, LONGEST_NUMBER)
+                ),
                 "quote it to make it a string",
             ),
         };
@@ -533,14 +539,6 @@ fn syntax_hint(message: &str, text: &str, start: usize) -> &'static str {
 
 fn is_unspecific(tag: &Tag) -> bool {
     tag.original() == "!"
-}
-
-fn shortened(text: &str) -> String {
-    if text.len() <= 40 {
-        text.to_owned()
-    } else {
-        format!("{}…", &text[..text.floor_char_boundary(40)])
-    }
 }
 
 /// Brackets end where they close; a block ends with its last part.
